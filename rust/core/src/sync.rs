@@ -1,0 +1,58 @@
+//! The only file that names `std::sync` or loom: everything shared is built from these.
+//!
+//! Under `cfg(loom)` the atomics are the model checker's. It has no 128-bit atomic, so a wallet's
+//! word is then packed into 64 bits; see [`crate::word`].
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+
+// Locks guard only what is cold (the shape of the tree, receipts, interning), so the model checker
+// need not explore them; what is allocated once is allocated before a model's threads start.
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
+
+/// For what belongs to the process and not to a model.
+pub(crate) use std::sync::atomic::AtomicU64 as ProcessCounter;
+
+use std::sync::atomic::Ordering;
+
+/// For every word that carries money or decides about it: one total order over all of them is what
+/// the proofs argue with, and on x86 a read-modify-write costs the same in any ordering.
+pub(crate) const MONEY: Ordering = Ordering::SeqCst;
+
+/// For counters that nothing is decided by: only their own sum matters, not their order.
+pub(crate) const STATISTIC: Ordering = Ordering::Relaxed;
+
+/// For a store that makes earlier plain stores readable by whoever [`OBSERVE`]s it.
+pub(crate) const PUBLISH: Ordering = Ordering::Release;
+
+/// For a load that must see all that was stored before the matching [`PUBLISH`].
+pub(crate) const OBSERVE: Ordering = Ordering::Acquire;
+
+/// For plain data between an OBSERVE and a PUBLISH, which order it.
+pub(crate) const PLAIN: Ordering = Ordering::Relaxed;
+
+/// Locks a mutex whose data stays valid when a holder panics: every holder leaves it consistent
+/// before anything that can panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A small number for the running thread, so that threads can keep out of each other's way.
+#[cfg(not(loom))]
+pub(crate) fn lane() -> usize {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static LANE: usize = NEXT.fetch_add(1, STATISTIC) as usize;
+    }
+    // A thread that is being torn down has no thread-locals any more; any lane is right, only slower.
+    LANE.try_with(|lane| *lane).unwrap_or(0)
+}
+
+/// Under the model checker all threads share one lane: the worst case.
+#[cfg(loom)]
+pub(crate) fn lane() -> usize {
+    0
+}
