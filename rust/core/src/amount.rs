@@ -128,14 +128,22 @@ fn push(value: u64, places: u32, digit: u64) -> Option<u64> {
 }
 
 /// An amount as people write it: `"45"`, `"0.07"`, never an exponent, no zeros to spare.
+#[must_use]
 pub fn plain(amount: u64, scale: u8) -> String {
-    let unit = 10u64.pow(u32::from(scale));
-    let (units, rest) = (amount / unit, amount % unit);
+    plain_sum(i128::from(amount), scale)
+}
+
+/// The same for a sum of amounts, or a difference.
+#[must_use]
+pub fn plain_sum(sum: i128, scale: u8) -> String {
+    let unit = 10u128.pow(u32::from(scale));
+    let sign = if sum < 0 { "-" } else { "" };
+    let (units, rest) = (sum.unsigned_abs() / unit, sum.unsigned_abs() % unit);
     if rest == 0 {
-        return units.to_string();
+        return format!("{sign}{units}");
     }
     let fraction = format!("{rest:0width$}", width = usize::from(scale));
-    format!("{units}.{}", fraction.trim_end_matches('0'))
+    format!("{sign}{units}.{}", fraction.trim_end_matches('0'))
 }
 
 #[cfg(test)]

@@ -280,6 +280,23 @@ impl Ledger {
         self.tree.fits(wallet)
     }
 
+    /// Nothing can be paid within budget any more: this wallet, or one that pays with it, has nothing
+    /// left, or it is closed.
+    #[must_use]
+    pub fn is_exhausted(&self, wallet: WalletId) -> bool {
+        self.expire();
+        let mut at = wallet;
+        loop {
+            let word = self.settled_word(at);
+            let node = self.tree.node(at);
+            match node.parent {
+                _ if word.closed || word.balance <= 0 => return true,
+                Some(parent) if node.shared => at = parent,
+                _ => return false,
+            }
+        }
+    }
+
     /// The word with nothing pending on it: money taken by an attempt that will be refused is there.
     pub(crate) fn settled_word(&self, wallet: WalletId) -> crate::word::Word {
         let node = self.tree.node(wallet);

@@ -1,0 +1,144 @@
+//! The ledger, as Python sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use outlay_core::{Clock, Config, Error, NewWallet, WalletId};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::clock::ManualClock;
+use crate::errors::{About, DuplicateNameError, raised};
+use crate::metadata;
+use crate::money::{amount_of, check_scale};
+use crate::wallet::Wallet;
+
+/// A core ledger with what Python adds to it.
+pub(crate) struct Book {
+    pub(crate) core: outlay_core::Ledger,
+    pub(crate) unit: String,
+    pub(crate) scale: u8,
+    /// Unlike any other ledger's of this process.
+    pub(crate) serial: u64,
+}
+
+#[pyclass(frozen, module = "outlay._engine")]
+pub(crate) struct Ledger {
+    pub(crate) book: Arc<Book>,
+}
+
+/// What both `Wallets.create` and `Wallet.create_child` do.
+pub(crate) fn create(
+    py: Python<'_>,
+    book: &Arc<Book>,
+    parent: Option<WalletId>,
+    name: &str,
+    budget: &Bound<'_, PyAny>,
+    (shared, hard): (bool, bool),
+    metadata: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Wallet> {
+    let budget = amount_of(budget, book.scale)?;
+    let metadata = metadata::encode(metadata)?;
+    let new = NewWallet { parent, name, budget, shared, hard, metadata };
+    match book.core.create(new) {
+        Ok(id) => Ok(Wallet { book: Arc::clone(book), id }),
+        Err(Error::Duplicate) => {
+            let parent = parent.map(|parent| book.core.path(parent));
+            Err(DuplicateNameError::new_err((name.to_owned(), parent)))
+        }
+        Err(error) => Err(raised(py, book, About::wallet(parent.unwrap_or(WalletId(0))), error)),
+    }
+}
+
+#[pymethods]
+impl Ledger {
+    #[new]
+    #[pyo3(signature = (unit, scale, keep, clock))]
+    fn new(
+        unit: String,
+        scale: u8,
+        keep: u64,
+        clock: Option<&Bound<'_, ManualClock>>,
+    ) -> PyResult<Self> {
+        // Only uniqueness matters.
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        check_scale(scale)?;
+        let clock = clock
+            .map_or_else(Clock::default, |clock| Clock::Manual(Arc::clone(&clock.get().clock)));
+        let core = outlay_core::Ledger::new(Config { keep, clock });
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        Ok(Ledger { book: Arc::new(Book { core, unit, scale, serial }) })
+    }
+
+    #[getter]
+    fn unit(&self) -> &str {
+        &self.book.unit
+    }
+
+    #[getter]
+    fn scale(&self) -> u8 {
+        self.book.scale
+    }
+
+    fn create(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        budget: &Bound<'_, PyAny>,
+        hard_cap: bool,
+        metadata: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Wallet> {
+        create(py, &self.book, None, name, budget, (false, hard_cap), metadata)
+    }
+
+    fn roots(&self) -> Vec<Wallet> {
+        let wallet = |id| Wallet { book: Arc::clone(&self.book), id };
+        self.book.core.roots().into_iter().map(wallet).collect()
+    }
+
+    fn find(&self, path: &str) -> Option<Wallet> {
+        let mut at = None;
+        for name in path.split('/') {
+            at = Some(self.book.core.find(at, name)?);
+        }
+        at.map(|id| Wallet { book: Arc::clone(&self.book), id })
+    }
+
+    fn owns(&self, wallet: &Bound<'_, Wallet>) -> bool {
+        Arc::ptr_eq(&self.book, &wallet.get().book)
+    }
+
+    fn audit<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        // It may wait for a quiet moment, so others must be able to run.
+        let findings = py.detach(|| self.book.core.audit());
+        findings
+            .into_iter()
+            .map(|finding| {
+                let wallet = finding.wallet.map(|wallet| self.book.core.path(wallet));
+                (wallet, finding.rule, finding.expected, finding.found).into_pyobject(py)
+            })
+            .collect()
+    }
+
+    fn expire(&self) -> u64 {
+        self.book.core.expire()
+    }
+
+    fn check_not_forked(&self, py: Python<'_>) -> PyResult<()> {
+        let checked = self.book.core.check_not_forked();
+        checked.map_err(|error| raised(py, &self.book, About::wallet(WalletId(0)), error))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Ledger>().is_ok_and(|other| Arc::ptr_eq(&self.book, &other.get().book))
+    }
+
+    fn __hash__(&self) -> u64 {
+        self.book.serial
+    }
+}
+
+#[pyfunction]
+pub(crate) fn forked_in_child() {
+    outlay_core::forked_in_child();
+}

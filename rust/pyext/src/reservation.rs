@@ -1,0 +1,294 @@
+//! A reservation, as Python sees it: it ends with its scope.
+
+use std::sync::{Mutex, PoisonError};
+
+use outlay_core::{Error, LabelsId, Overage, ReservationId, Settled};
+use pyo3::exceptions::{PyException, PyResourceWarning, PyValueError};
+use pyo3::prelude::*;
+
+use crate::charge::{Charge, Owner};
+use crate::clock::duration;
+use crate::errors::{About, raised};
+use crate::money::amount_of;
+use crate::ready::Ready;
+use crate::wallet::{Wallet, announce};
+
+/// What a reservation was made under.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) ttl: Option<u64>,
+    overage: Overage,
+    /// Cancelled work may have been billed, so it is paid for unless the owner knows better.
+    commits_on_cancel: bool,
+}
+
+impl Terms {
+    pub(crate) fn new(ttl: Option<f64>, overage: &str, on_cancel: &str) -> PyResult<Self> {
+        let ttl = match ttl {
+            None => None,
+            Some(0.0) => {
+                return Err(PyValueError::new_err("ttl=0 would expire at once; leave it out"));
+            }
+            Some(seconds) => Some(duration("ttl", seconds)?.as_nanos() as u64),
+        };
+        let overage = match overage {
+            "debt" => Overage::Debt,
+            "raise" => Overage::Refuse,
+            other => return Err(unknown("overage", other, "\"debt\" or \"raise\"")),
+        };
+        let commits_on_cancel = match on_cancel {
+            "commit" => true,
+            "release" => false,
+            other => return Err(unknown("on_cancel", other, "\"commit\" or \"release\"")),
+        };
+        Ok(Terms { ttl, overage, commits_on_cancel })
+    }
+}
+
+fn unknown(name: &str, value: &str, choice: &str) -> PyErr {
+    PyValueError::new_err(format!("{name}={value:?} is unknown: give {choice}"))
+}
+
+#[pyclass(frozen, module = "outlay")]
+pub(crate) struct Reservation {
+    wallet: Py<Wallet>,
+    id: ReservationId,
+    amount: u64,
+    labels: LabelsId,
+    blob: Option<Box<[u8]>>,
+    terms: Terms,
+    /// The charge that it came to. Held while settling, so that two threads that commit one
+    /// reservation get the same charge.
+    charge: Mutex<Option<Py<Charge>>>,
+}
+
+impl Reservation {
+    pub(crate) fn new(
+        wallet: Py<Wallet>,
+        id: ReservationId,
+        amount: u64,
+        labels: LabelsId,
+        blob: Option<Box<[u8]>>,
+        terms: Terms,
+    ) -> Self {
+        Reservation { wallet, id, amount, labels, blob, terms, charge: Mutex::new(None) }
+    }
+
+    fn error(&self, py: Python<'_>, error: Error) -> PyErr {
+        let wallet = self.wallet.get();
+        let about = About { wallet: wallet.id, reservation: Some(self.id) };
+        raised(py, &wallet.book, about, error)
+    }
+
+    fn commit_core(
+        &self,
+        py: Python<'_>,
+        amount: u64,
+        overage: Overage,
+    ) -> PyResult<Option<Py<Charge>>> {
+        let wallet = self.wallet.get();
+        let mut charge = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
+        match wallet.core().commit(self.id, amount, overage, self.blob.clone()) {
+            Ok(None) => Ok(None),
+            Ok(Some(spent)) => {
+                let made = Py::new(
+                    py,
+                    Charge {
+                        owner: Owner::Wallet(self.wallet.clone_ref(py)),
+                        id: spent.id,
+                        wallet: wallet.id,
+                        amount: spent.amount,
+                        labels: self.labels,
+                        time: spent.time,
+                        reservation: self.id.0,
+                        blob: self.blob.clone(),
+                    },
+                )?;
+                *charge = Some(made.clone_ref(py));
+                drop(charge);
+                if let Some(overdrawn) = spent.overdrawn {
+                    announce(py, &wallet.book, overdrawn);
+                }
+                Ok(Some(made))
+            }
+            // The same again is a look-up.
+            Err(Error::Settled(Settled::Committed(before)))
+                if before == amount && charge.is_some() =>
+            {
+                Ok(charge.as_ref().map(|charge| charge.clone_ref(py)))
+            }
+            Err(error) => {
+                drop(charge);
+                Err(self.error(py, error))
+            }
+        }
+    }
+
+    fn release_core(&self) -> Result<(), Error> {
+        let _settling = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wallet.get().core().release(self.id)
+    }
+
+    fn settled(&self, py: Python<'_>) -> PyResult<Option<Settled>> {
+        let settled = self.wallet.get().core().settled(self.id);
+        settled.map_err(|error| self.error(py, error))
+    }
+
+    /// The rules of leaving a scope. After an exception nothing is raised that would replace it.
+    fn leave(&self, py: Python<'_>, exception: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let Some(exception) = exception else {
+            return match self.settled(py)? {
+                Some(Settled::Committed(_) | Settled::Released) => Ok(()),
+                // Nothing may be lost quietly: the owner hears that the money went back before.
+                Some(Settled::Expired) => Err(self.error(py, Error::Settled(Settled::Expired))),
+                None => self.commit_core(py, self.amount, self.terms.overage).map(drop),
+            };
+        };
+        if self.settled(py)?.is_some() {
+            return Ok(());
+        }
+        let failed = exception.is_instance_of::<PyException>();
+        let settled = if failed || !self.terms.commits_on_cancel {
+            self.release_core().map_err(|error| self.error(py, error))
+        } else {
+            self.commit_core(py, self.amount, self.terms.overage).map(drop)
+        };
+        if let Err(late) = settled {
+            late.write_unraisable(py, None);
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl Reservation {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.id.0
+    }
+
+    #[getter]
+    fn wallet(&self) -> String {
+        self.wallet.get().core().path(self.wallet.get().id)
+    }
+
+    #[getter]
+    fn amount(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.wallet.get().decimal(py, self.amount)
+    }
+
+    #[getter]
+    fn state(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(match self.settled(py)? {
+            None => "held",
+            Some(Settled::Committed(_)) => "committed",
+            Some(Settled::Released) => "released",
+            Some(Settled::Expired) => "expired",
+        })
+    }
+
+    #[getter]
+    fn charge(&self, py: Python<'_>) -> Option<Py<Charge>> {
+        let charge = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
+        charge.as_ref().map(|charge| charge.clone_ref(py))
+    }
+
+    #[pyo3(signature = (amount=None))]
+    fn commit(
+        &self,
+        py: Python<'_>,
+        amount: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<Charge>>> {
+        let amount = match amount {
+            None => self.amount,
+            Some(amount) => amount_of(amount, self.wallet.get().book.scale)?,
+        };
+        self.commit_core(py, amount, self.terms.overage)
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        self.release_core().map_err(|error| self.error(py, error))
+    }
+
+    /// Whether it was made from a wallet of that ledger.
+    fn belongs_to(&self, ledger: &Bound<'_, crate::ledger::Ledger>) -> bool {
+        std::sync::Arc::ptr_eq(&self.wallet.get().book, &ledger.get().book)
+    }
+
+    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    #[expect(unused_variables, reason = "the protocol passes them")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        self.leave(py, value)?;
+        Ok(false)
+    }
+
+    fn __aenter__(slf: Bound<'_, Self>) -> Ready {
+        Ready::new(slf.into_any().unbind())
+    }
+
+    #[expect(unused_variables, reason = "the protocol passes them")]
+    fn __aexit__(
+        &self,
+        py: Python<'_>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Ready> {
+        self.leave(py, value)?;
+        Ok(Ready::new(false.into_pyobject(py)?.to_owned().into_any().unbind()))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let wallet = self.wallet.get();
+        let amount = outlay_core::amount::plain(self.amount, wallet.book.scale);
+        let state = self.state(py)?;
+        Ok(format!(
+            "<Reservation {}: {amount} {} of {}, {state}>",
+            self.id.0,
+            wallet.book.unit,
+            self.wallet()
+        ))
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let wallet = self.wallet.get();
+        let core = wallet.core();
+        let open = matches!(core.settled(self.id), Ok(None)) && core.check_not_forked().is_ok();
+        if open {
+            let blob = self.blob.take();
+            let _ = core.commit(self.id, self.amount, Overage::Debt, blob);
+            Python::try_attach(|py| self.warn_of_loss(py));
+        }
+        core.forget(self.id);
+    }
+}
+
+impl Reservation {
+    #[cold]
+    fn warn_of_loss(&self, py: Python<'_>) {
+        let wallet = self.wallet.get();
+        let message = format!(
+            "a reservation of {} {} on '{}' was dropped without being settled, so it was committed \
+             in full; use `with`, or call commit() or release()",
+            outlay_core::amount::plain(self.amount, wallet.book.scale),
+            wallet.book.unit,
+            self.wallet()
+        );
+        let category = py.get_type::<PyResourceWarning>();
+        let message = std::ffi::CString::new(message.replace('\0', "")).unwrap_or_default();
+        if let Err(raised) = PyErr::warn(py, &category, &message, 1) {
+            raised.write_unraisable(py, None);
+        }
+    }
+}
