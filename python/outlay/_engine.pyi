@@ -42,7 +42,8 @@ def nanos(amount: _Amount, scale: int = 9) -> int:
 def decimal(nanos: int, scale: int = 9) -> Decimal:
     """Return an integer amount as a Decimal without zeros to spare.
 
-    It never has an exponent, so `str()` of it is what people write: "45", "0.07", "1000".
+    `format(amount, "f")` of it is what people write: "45", "0.07", "1000". So is `str()` of it,
+    down to a millionth.
     """
 
 def forked_in_child() -> None:
@@ -164,7 +165,7 @@ class Reservation:
 
 @final
 class Spender:
-    """A wallet for those who spend: it can reserve and spend, say what is left, and nothing else."""
+    """A wallet for spenders: it can reserve and spend, say what is left, and nothing else."""
 
     def spend(
         self,
@@ -437,8 +438,14 @@ class Wallet:
         service, agent, run, model, spent, calls.
         """
 
-    def charges(self) -> list[Charge]:
-        """Return the charges of it and all below that are still itemised, oldest first."""
+    def charges(self, until: int | None = None) -> list[Charge]:
+        """Return the charges of it and all below that are still itemised, oldest first.
+
+        With `until`, only those whose id is below it.
+        """
+
+    def next_record(self) -> int:
+        """Return the number that the ledger's next record, and so its next charge, will have."""
 
     @property
     def name(self) -> str:
@@ -527,7 +534,6 @@ class Ledger:
     def owns(self, wallet: Wallet) -> bool: ...
     def audit(self) -> list[tuple[str | None, str, int, int]]: ...
     def expire(self) -> int: ...
-    def check_not_forked(self) -> None: ...
 
 @final
 class ManualClock:

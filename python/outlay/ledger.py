@@ -53,7 +53,7 @@ class Ledger:
         clock: for tests; see `outlay.testing.ManualClock`.
 
     Raises:
-        ValueError: scale is above 9.
+        ValueError: scale is not 0 to 9.
     """
 
     __slots__ = ("__weakref__", "_engine", "wallets")
@@ -130,6 +130,8 @@ class Ledger:
         self._own(reservation).release()
 
     def _own(self, reservation: Reservation) -> Reservation:
+        if not isinstance(reservation, _engine.Reservation):
+            raise TypeError(f"{reservation!r} is no reservation: give what reserve() returned")
         if not reservation.belongs_to(self._engine):
             raise WrongLedgerError(
                 f"reservation {reservation.id} is of another ledger's wallet; settle it there"

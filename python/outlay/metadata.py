@@ -7,8 +7,8 @@ import msgspec
 _TEXT = b"\xc1"
 """A byte that no MessagePack value begins with, before what had to be kept as JSON."""
 
-_to_msgpack = msgspec.msgpack.Encoder().encode
-_from_msgpack = msgspec.msgpack.Decoder().decode
+pack = msgspec.msgpack.Encoder().encode
+unpack = msgspec.msgpack.Decoder().decode
 
 
 def encode(value: object) -> bytes:
@@ -20,7 +20,7 @@ def encode(value: object) -> bytes:
         TypeError: msgspec cannot encode it.
     """
     with contextlib.suppress(Exception):
-        return _to_msgpack(value)
+        return pack(value)
     try:
         return _TEXT + msgspec.json.encode(value)
     except Exception as error:
@@ -35,4 +35,4 @@ def decode(blob: bytes) -> object:
     """Return the value again, in builtin types: tuples come back as lists, Structs as dicts."""
     if blob.startswith(_TEXT):
         return msgspec.json.decode(blob[1:])
-    return _from_msgpack(blob)
+    return unpack(blob)

@@ -9,7 +9,7 @@ from outlay._engine import decimal, nanos
 __all__ = ["Amount", "decimal", "moment", "nanos"]
 
 Amount: TypeAlias = int | str | Decimal | float
-"""What an amount can be given as: `5`, `"5.00"`, `Decimal("5")`, or a float that means what it says.
+"""What an amount can be given as: `5`, `"5.00"`, `Decimal("5")`, or a float that says what it means
 
 A float counts as its shortest decimal form, so 0.1 is exactly 0.1. The sum 0.1 + 0.2 has
 seventeen decimal places, more than any ledger keeps, and is refused.

@@ -28,7 +28,8 @@ const LOOKS: u32 = 100;
 
 impl Ledger {
     /// Checks that money is conserved; returns what is not as it should be. While others spend, it
-    /// waits a little for a moment in which nothing is under way: only what stays wrong is reported.
+    /// waits a little for a moment in which nothing is under way: only what stays wrong is
+    /// reported.
     #[must_use]
     pub fn audit(&self) -> Vec<Finding> {
         self.expire();
@@ -58,7 +59,8 @@ impl Ledger {
     /// Every wallet's balance is what came in less what it and its shared descendants took out.
     fn check_balances(&self, sums: &[Sums], findings: &mut Vec<Finding>) {
         let mut outflow: Vec<i128> = sums.iter().map(Sums::outflow).collect();
-        // Children have higher numbers than their parents, so each is complete when it is passed on.
+        // Children have higher numbers than their parents, so each is complete when it is passed
+        // on.
         for id in (0..sums.len()).rev() {
             let node = self.tree.node(WalletId(id as u32));
             if let Some(parent) = node.parent.filter(|_| node.shared) {

@@ -15,13 +15,15 @@ use crate::labels::LabelsId;
 use crate::reservation::ReservationId;
 use crate::sync::{
     AtomicPtr, AtomicU64, MONEY, Mutex, MutexGuard, OBSERVE, OnceLock, PLAIN, PUBLISH, STATISTIC,
-    lock,
+    lock, try_lock,
 };
 use crate::totals::Totals;
 use crate::wallet::WalletId;
 
 /// How many records a segment has.
-const SEGMENT: u64 = if cfg!(loom) { 8 } else { 4096 };
+///
+/// 32 KiB of them: what is folded when the next one is opened is still in the processor's cache.
+const SEGMENT: u64 = if cfg!(loom) { 8 } else { 512 };
 
 /// What kind of change a record tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,9 +157,13 @@ impl Cell {
         self.0[0].store(record.seq + 1, PUBLISH);
     }
 
-    fn read(&self) -> Option<(Record, bool)> {
+    /// The record of that number and whether it is folded, once it is complete. A segment that was
+    /// used before still has older ones.
+    fn read(&self, seq: u64) -> Option<(Record, bool)> {
         let first = self.0[0].load(OBSERVE);
-        let seq = (first & !FOLDED).checked_sub(1)?;
+        if first & !FOLDED != seq + 1 {
+            return None;
+        }
         let field = |index: usize| self.0[index].load(PLAIN);
         let (wallets, kinds) = (field(5), field(6));
         let other = (wallets >> 32) as u32;
@@ -276,7 +282,8 @@ impl History {
         match place.compare_exchange(ptr::null_mut(), fresh, MONEY, MONEY) {
             Ok(_) => fresh,
             Err(other) => {
-                // SAFETY: `fresh` came from a box, and whoever had it before gave it up to us alone.
+                // SAFETY: `fresh` came from a box, and whoever had it before gave it up to us
+                // alone.
                 drop(unsafe { Box::from_raw(fresh) });
                 other
             }
@@ -286,12 +293,9 @@ impl History {
     /// Folds in passing: if somebody else is at it, or reads, there is no need to wait.
     #[cold]
     fn fold_some(&self) {
-        let folder = match self.folder.try_lock() {
-            Ok(folder) => folder,
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(std::sync::TryLockError::WouldBlock) => return,
-        };
-        drop(self.fold(folder));
+        if let Some(folder) = try_lock(&self.folder) {
+            drop(self.fold(folder));
+        }
     }
 
     /// The totals of every record that was written before this call.
@@ -303,6 +307,7 @@ impl History {
         let end = self.begun();
         let mut contiguous = true;
         let mut seq = folder.frontier;
+        let mut frontier = seq;
         while seq < end {
             let number = seq / SEGMENT;
             let segment = self.segments.get(number as usize).load(OBSERVE);
@@ -317,10 +322,13 @@ impl History {
             let segment = unsafe { &*segment };
             while seq < stop {
                 let cell = &segment.cells[(seq % SEGMENT) as usize];
-                match cell.read() {
+                match cell.read(seq) {
                     Some((record, done)) => {
                         if !done {
                             folder.totals.fold(&record);
+                        }
+                        // Before the frontier a mark says nothing new.
+                        if !contiguous && !done {
                             cell.mark_folded();
                         }
                     }
@@ -328,10 +336,11 @@ impl History {
                 }
                 seq += 1;
                 if contiguous {
-                    folder.frontier = seq;
+                    frontier = seq;
                 }
             }
         }
+        folder.frontier = frontier;
         self.forget(&mut folder);
         folder
     }
@@ -353,9 +362,6 @@ impl History {
 
     fn keep_spare(&self, mut segment: Box<Segment>) {
         segment.blobs = OnceLock::new();
-        for cell in &segment.cells {
-            cell.0[0].store(0, PLAIN);
-        }
         let before = self.spare.swap(Box::into_raw(segment), MONEY);
         if !before.is_null() {
             // SAFETY: what is swapped out of `spare` came from a box and belongs to the swapper.
@@ -372,10 +378,11 @@ impl History {
             if segment.is_null() {
                 continue;
             }
-            // SAFETY: `folder` is borrowed from its lock's guard, and only its holder frees segments.
+            // SAFETY: `folder` is borrowed from its lock's guard, and only its holder frees
+            // segments.
             let segment = unsafe { &*segment };
             let cell = (seq % SEGMENT) as usize;
-            if let Some((record, _)) = segment.cells[cell].read() {
+            if let Some((record, _)) = segment.cells[cell].read(seq) {
                 let blob = segment.blobs.get().and_then(|blobs| blobs[cell].get());
                 visit(record, blob.map(|blob| &**blob));
             }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::arena::Arena;
 use crate::error::Error;
-use crate::sync::{Arc, OnceLock, RwLock};
+use crate::sync::{Arc, Mutex, OnceLock, lock};
 
 /// A set of labels, by number. Zero is the empty set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,24 +26,19 @@ pub struct Labels {
 /// All label sets of a ledger. They are never forgotten: labels are a vocabulary, and what differs
 /// from call to call belongs into metadata.
 pub(crate) struct Vocabulary {
-    ids: RwLock<HashMap<Labels, u32>>,
+    ids: Mutex<HashMap<Labels, u32>>,
     sets: Arena<OnceLock<Labels>>,
 }
 
 impl Vocabulary {
     pub(crate) fn new() -> Self {
-        let vocabulary = Vocabulary { ids: RwLock::new(HashMap::new()), sets: Arena::new() };
+        let vocabulary = Vocabulary { ids: Mutex::new(HashMap::new()), sets: Arena::new() };
         vocabulary.intern(Labels::default()).expect("an empty vocabulary has room");
         vocabulary
     }
 
     pub(crate) fn intern(&self, labels: Labels) -> Result<LabelsId, Error> {
-        let ids = self.ids.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(&id) = ids.get(&labels) {
-            return Ok(LabelsId(id));
-        }
-        drop(ids);
-        let mut ids = self.ids.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut ids = lock(&self.ids);
         if let Some(&id) = ids.get(&labels) {
             return Ok(LabelsId(id));
         }

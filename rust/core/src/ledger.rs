@@ -1,5 +1,6 @@
 //! The ledger: wallets, reservations and history put together. Every public operation is here.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -141,7 +142,9 @@ impl Ledger {
         }
         let (above, name, budget, shared) =
             (new.parent, new.name.to_owned(), new.budget, new.shared);
-        let id = self.tree.plant(Node::new(new, depth, soft_chain));
+        let above_may = parent.is_some_and(|parent| parent.may_overdraw);
+        let may_overdraw = !new.hard || (new.shared && above_may);
+        let id = self.tree.plant(Node::new(new, depth, soft_chain, may_overdraw));
         let record = Record::of(Kind::Open, id, budget);
         self.write(Record { other: above.filter(|_| !shared), ..record }, None);
         shape.add(above, id, name_key(above, &name));
@@ -280,8 +283,8 @@ impl Ledger {
         self.tree.fits(wallet)
     }
 
-    /// Nothing can be paid within budget any more: this wallet, or one that pays with it, has nothing
-    /// left, or it is closed.
+    /// Nothing can be paid within budget any more: this wallet, or one that pays with it, has
+    /// nothing left, or it is closed.
     #[must_use]
     pub fn is_exhausted(&self, wallet: WalletId) -> bool {
         self.expire();
@@ -297,7 +300,8 @@ impl Ledger {
         }
     }
 
-    /// The word with nothing pending on it: money taken by an attempt that will be refused is there.
+    /// The word with nothing pending on it: money taken by an attempt that will be refused is
+    /// there.
     pub(crate) fn settled_word(&self, wallet: WalletId) -> crate::word::Word {
         let node = self.tree.node(wallet);
         let mut word = node.word.load();
@@ -350,33 +354,56 @@ impl Ledger {
         self.insist(wallet, amount, || self.set_aside(request))
     }
 
+    #[inline]
     fn set_aside(&self, request: Request) -> Result<ReservationId, Error> {
         let node = self.tree.node(request.wallet);
         let (id, slot) = self.tree.slots.take(request)?;
         if request.deadline != 0 {
             self.expiry.note(id.slot(), request.deadline);
         }
-        let alone = !node.shared
-            && match self.tree.take_alone(node, request.amount, request.demand) {
-                Ok(Alone::Paid) => true,
-                Ok(Alone::NeedsParent) => false,
+        if !node.shared {
+            match self.tree.take_alone(node, request.amount, request.demand) {
+                Ok(Alone::Paid) if request.deadline == 0 => {
+                    self.write_reserve(id, request);
+                    slot.hold_unseen();
+                    return Ok(id);
+                }
+                Ok(Alone::Paid) => {
+                    self.write_reserve(id, request);
+                    slot.advance_owned(Phase::Undecided, Phase::Held);
+                    return Ok(id);
+                }
+                Ok(Alone::NeedsParent) => {}
                 Err(verdict) => {
                     slot.advance_owned(Phase::Undecided, Phase::Refused);
                     self.tree.slots.leave(id);
                     return Err(verdict.refusal(request.wallet, request.amount).into());
                 }
-            };
-        if !alone {
-            if let Err(refusal) = self.tree.take_path(id, slot) {
-                self.tree.slots.leave(id);
-                return Err(refusal.into());
             }
-            self.book_draws(slot);
         }
+        self.set_aside_path(id, slot, request)
+    }
+
+    fn set_aside_path(
+        &self,
+        id: ReservationId,
+        slot: &Slot,
+        request: Request,
+    ) -> Result<ReservationId, Error> {
+        if let Err(refusal) = self.tree.take_path(id, slot) {
+            self.tree.slots.leave(id);
+            return Err(refusal.into());
+        }
+        self.book_draws(slot);
+        self.write_reserve(id, request);
+        slot.advance_owned(Phase::Granted, Phase::Held);
+        Ok(id)
+    }
+
+    #[inline]
+    fn write_reserve(&self, id: ReservationId, request: Request) {
         let record = Record::of(Kind::Reserve, request.wallet, request.amount);
         self.write(Record { reservation: id, labels: request.labels, ..record }, None);
-        slot.advance_owned(if alone { Phase::Undecided } else { Phase::Granted }, Phase::Held);
-        Ok(id)
     }
 
     /// Takes an amount out, alone or along the path, with its draws booked.
@@ -416,8 +443,9 @@ impl Ledger {
         attempt: impl Fn() -> Result<T, Error>,
     ) -> Result<T, Error> {
         match attempt() {
+            Ok(done) => Ok(done),
             Err(Error::Refused(refusal)) => self.insist_again(wallet, amount, refusal, attempt),
-            other => other,
+            Err(other) => Err(other),
         }
     }
 
@@ -461,9 +489,32 @@ impl Ledger {
         let slot = self.tree.slots.held(id)?;
         self.expire_if_due(id, slot)?;
         let reserved = slot.amount();
+        if amount != reserved {
+            return self.commit_other(id, slot, amount, overage, blob);
+        }
+        settle(slot, Phase::CommittedWhole)?;
+        let record = Record {
+            aside: reserved,
+            reservation: id,
+            labels: slot.labels(),
+            ..Record::of(Kind::Commit, slot.wallet(), reserved)
+        };
+        Ok(Some(self.book_charge(record, blob)))
+    }
+
+    /// A commit of more or less than was set aside.
+    fn commit_other(
+        &self,
+        id: ReservationId,
+        slot: &Slot,
+        amount: u64,
+        overage: Overage,
+        blob: Option<Box<[u8]>>,
+    ) -> Result<Option<Charge>, Error> {
+        let reserved = slot.amount();
         self.check_overage(slot, reserved, amount, overage)?;
         let standing = slot.propose_commit(amount);
-        self.settle(slot, Phase::Committed)?;
+        settle(slot, Phase::Committed)?;
         // Another commit may have proposed first and lost the race to this one: its amount stands.
         let record = Record {
             aside: reserved,
@@ -489,7 +540,7 @@ impl Ledger {
         self.check_not_forked()?;
         let slot = self.tree.slots.held(id)?;
         self.expire_if_due(id, slot)?;
-        match self.settle(slot, Phase::Released) {
+        match settle(slot, Phase::Released) {
             Ok(()) => {
                 self.write_settlement(Kind::Release, id, slot);
                 self.give_back(slot, slot.amount());
@@ -514,19 +565,30 @@ impl Ledger {
                 Err(other) => return Err(other),
             }
         }
-        Ok(settled(slot.state().phase, slot))
+        Ok(slot.settled())
     }
 
     /// The owner lets go of a reservation. One that is still open is committed in full: what it was
     /// for may have been paid, and nobody will say otherwise any more. True if it was.
     pub fn forget(&self, id: ReservationId) -> bool {
-        if self.check_not_forked().is_err() || self.tree.slots.held(id).is_err() {
+        self.forget_with(id, None)
+    }
+
+    /// The same, with metadata for the charge that it may come to.
+    #[inline]
+    pub fn forget_with(&self, id: ReservationId, blob: Option<Box<[u8]>>) -> bool {
+        if self.check_not_forked().is_err() {
             return false;
         }
-        let reserved = self.tree.slots.at(id.slot()).amount();
-        let open = matches!(self.commit(id, reserved, Overage::Debt, None), Ok(Some(_)));
+        let Ok(slot) = self.tree.slots.held(id) else { return false };
+        let open = slot.settled().is_none() && self.commit_forgotten(id, slot.amount(), blob);
         self.tree.slots.leave(id);
         open
+    }
+
+    #[cold]
+    fn commit_forgotten(&self, id: ReservationId, amount: u64, blob: Option<Box<[u8]>>) -> bool {
+        matches!(self.commit(id, amount, Overage::Debt, blob), Ok(Some(_)))
     }
 
     fn check_overage(
@@ -539,7 +601,7 @@ impl Ledger {
         if asked <= reserved {
             return Ok(());
         }
-        if let Some(settled) = settled(slot.state().phase, slot) {
+        if let Some(settled) = slot.settled() {
             return Err(Error::Settled(settled));
         }
         let room = MAX_AMOUNT.saturating_sub(self.owed(slot.wallet()));
@@ -550,12 +612,6 @@ impl Ledger {
             Overage::Refuse => Err(Error::Overage { reserved, asked }),
             Overage::Debt => Ok(()),
         }
-    }
-
-    /// The race: one swap settles a reservation, the losers are told how.
-    fn settle(&self, slot: &Slot, to: Phase) -> Result<(), Error> {
-        slot.advance(Phase::Held, to)
-            .map_err(|phase| settled(phase, slot).map_or(Error::Unknown, Error::Settled))
     }
 
     fn charge_overage(&self, wallet: WalletId, extra: u64) -> Result<(), Error> {
@@ -716,7 +772,12 @@ impl Ledger {
         // From the top down, so that nothing can be made or moved below a closed wallet.
         let closing: Vec<WalletId> =
             subtree.into_iter().filter(|&at| self.tree.shut(self.tree.node(at))).collect();
-        let mut returned = 0;
+        let returned = Cell::new(0);
+        let count = |from: WalletId, amount: u64| {
+            if self.leaves(from, wallet) {
+                returned.set(returned.get() + amount);
+            }
+        };
         for &at in closing.iter().rev() {
             let node = self.tree.node(at);
             let parent = node.parent.filter(|_| !node.shared);
@@ -724,11 +785,27 @@ impl Ledger {
             let record = Record::of(Kind::Close, at, rest);
             self.write(Record { other: parent, ..record }, None);
             if let Some(parent) = parent.filter(|_| rest > 0) {
-                returned += rest;
-                self.credit(parent, rest, [0; MAX_DRAWS]);
+                count(at, rest);
+                self.tree.credit(parent, rest, [0; MAX_DRAWS], &mut |from, to, amount| {
+                    count(from, amount);
+                    self.write(Record::of(Kind::Return, from, amount).other(to), None);
+                });
             }
         }
-        Ok(returned)
+        Ok(returned.get())
+    }
+
+    /// Whether what a slice hands to its parent leaves `top` with that: the slice is `top`, or its
+    /// parent's money is that of the wallets above `top`, which is shared.
+    fn leaves(&self, slice: WalletId, top: WalletId) -> bool {
+        let mut at = slice;
+        while at != top {
+            match self.parent(at) {
+                Some(parent) if self.is_shared(parent) => at = parent,
+                _ => return false,
+            }
+        }
+        true
     }
 
     // ---- writing down -------------------------------------------------------------------------
@@ -790,8 +867,7 @@ impl Ledger {
     /// A soft wallet on the way up that is below zero and was not announced since it was above.
     #[inline]
     fn newly_overdrawn(&self, wallet: WalletId) -> Option<WalletId> {
-        let node = self.tree.node(wallet);
-        if node.hard && !node.shared { None } else { self.find_overdrawn(wallet) }
+        if self.tree.node(wallet).may_overdraw { self.find_overdrawn(wallet) } else { None }
     }
 
     #[cold]
@@ -810,13 +886,11 @@ impl Ledger {
     }
 }
 
-fn settled(phase: Phase, slot: &Slot) -> Option<Settled> {
-    match phase {
-        Phase::Committed => Some(Settled::Committed(slot.committed())),
-        Phase::Released => Some(Settled::Released),
-        Phase::Expired => Some(Settled::Expired),
-        Phase::Undecided | Phase::Granted | Phase::Refused | Phase::Held => None,
-    }
+/// The race: one swap settles a reservation, the losers are told how.
+#[inline]
+fn settle(slot: &Slot, to: Phase) -> Result<(), Error> {
+    let settled = slot.advance(Phase::Held, to);
+    settled.map_err(|_| slot.settled().map_or(Error::Unknown, Error::Settled))
 }
 
 #[inline]

@@ -1,18 +1,18 @@
 //! outlay-core: a tree of wallets that cannot be outspent.
 //!
 //! A [`Ledger`] is one tree of wallets in one unit. Money is spent in two phases: *reserve* sets it
-//! aside, atomically over every wallet that must pay, and *commit*, *release* or *expiry* settles the
-//! reservation once. [`Ledger::spend`] is both phases at once.
+//! aside, atomically over every wallet that must pay, and *commit*, *release* or *expiry* settles
+//! the reservation once. [`Ledger::spend`] is both phases at once.
 //!
-//! A *slice* is a child whose budget was moved out of its parent: it pays alone, with one swap of one
-//! word, at any depth. A *shared* child has only a cap: its charges are paid by every wallet up to the
-//! nearest slice or root, at one instant (see `path.rs`). Nothing here blocks: a thread that meets
-//! another's unfinished reservation finishes it. Locks guard only what is cold: making and closing
-//! wallets, and reading receipts.
+//! A *slice* is a child whose budget was moved out of its parent: it pays alone, with one swap of
+//! one word, at any depth. A *shared* child has only a cap: its charges are paid by every wallet up
+//! to the nearest slice or root, at one instant (see `path.rs`). Nothing here blocks: a thread that
+//! meets another's unfinished reservation finishes it. Locks guard only what is cold: making and
+//! closing wallets, and reading receipts.
 //!
 //! What is promised: no wallet's available money is ever below zero; money is conserved and
-//! [`Ledger::audit`] checks it; a charge is paid by all or by none; a refusal is true at some instant
-//! inside the call; a reservation is settled once.
+//! [`Ledger::audit`] checks it; a charge is paid by all or by none; a refusal is true at some
+//! instant inside the call; a reservation is settled once.
 
 pub mod amount;
 mod arena;

@@ -6,20 +6,20 @@
 //! enough", with the reservation's own slot as the descriptor:
 //!
 //! 1. From the wallet asked upwards, on each word: another reservation pending here is finished
-//!    first. Then, if the clean word has too little, the verdict is *refused*; otherwise the amount is
-//!    taken and the word is marked as pending for this reservation.
+//!    first. Then, if the clean word has too little, the verdict is *refused*; otherwise the amount
+//!    is taken and the word is marked as pending for this reservation.
 //! 2. When all have paid, the verdict is *granted*. That one swap of the slot's state decides.
 //! 3. Every word that is still pending for this reservation is cleared, with the amount given back
 //!    if it was refused.
 //!
-//! Any thread does the same three steps for a reservation that it meets, so nobody waits for anybody.
-//! A refusal is read off a clean word, whose balance is exact, so it is justified; a grant is decided
-//! while every wallet holds the money, so it is never taken back.
+//! Any thread does the same three steps for a reservation that it meets, so nobody waits for
+//! anybody. A refusal is read off a clean word, whose balance is exact, so it is justified; a grant
+//! is decided while every wallet holds the money, so it is never taken back.
 //!
 //! Two rules keep late helpers harmless. A word's `last` never returns to an earlier id, so a swap
-//! prepared before a grant cannot succeed after it; prepared before a refusal it can succeed once, and
-//! then its own step 3 undoes it. And a helper is registered on the slot while it works, so the slot
-//! is not another reservation's before it has left.
+//! prepared before a grant cannot succeed after it; prepared before a refusal it can succeed once,
+//! and then its own step 3 undoes it. And a helper is registered on the slot while it works, so the
+//! slot is not another reservation's before it has left.
 
 use crate::arena::Arena;
 use crate::error::{Error, Refusal};
@@ -28,7 +28,8 @@ use crate::sync::{AtomicU32, MONEY, OnceLock};
 use crate::wallet::{MAX_DEPTH, Node, WalletId};
 use crate::word::{Word, signed};
 
-/// Below this no soft wallet goes: its balance could leave the word. Nine billion units at nine places.
+/// Below this no soft wallet goes: its balance could leave the word. Nine billion units at nine
+/// places.
 const FLOOR: i64 = -(1 << 62);
 
 /// A node on cache lines of its own, so that wallets do not slow each other down.
@@ -86,7 +87,8 @@ impl Tree {
         self.count.load(MONEY)
     }
 
-    /// Puts a wallet in its place. One thread at a time does this; it is what the tree's lock is for.
+    /// Puts a wallet in its place. One thread at a time does this; it is what the tree's lock is
+    /// for.
     pub(crate) fn plant(&self, node: Node) -> WalletId {
         let id = self.count();
         self.places.get(id as usize).0.get_or_init(|| node);
@@ -100,7 +102,7 @@ impl Tree {
         if (self.count() as usize) < crate::arena::CAPACITY - 1 { Ok(()) } else { Err(Error::Full) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn node(&self, wallet: WalletId) -> &Node {
         self.places.get(wallet.0 as usize).0.get().expect("a wallet's id is made after its node")
     }
@@ -184,8 +186,8 @@ impl Tree {
             if word.last == id.0 {
                 return true;
             }
-            // Before helping others: else a helper of a reservation that is long decided would chase
-            // newer ones without end.
+            // Before helping others: else a helper of a reservation that is long decided would
+            // chase newer ones without end.
             if slot.state().phase != Phase::Undecided {
                 return false;
             }
@@ -292,8 +294,9 @@ impl Tree {
     }
 
     /// Gives money back along a path, from the top down, so that money seen below is backed above.
-    /// `back` is what the soft slices on the path hand on to their parents. `returned` is told, before
-    /// it happens, of money that cannot stay because a wallet is closed: from whom, to whom, how much.
+    /// `back` is what the soft slices on the path hand on to their parents. `returned` is told,
+    /// before it happens, of money that cannot stay because a wallet is closed: from whom, to whom,
+    /// how much.
     pub(crate) fn credit(
         &self,
         wallet: WalletId,

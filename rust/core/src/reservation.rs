@@ -5,7 +5,7 @@
 //! race for that word, and one wins. An id is generation and slot, so a stale one is recognised.
 
 use crate::arena::Arena;
-use crate::error::{Error, Refusal};
+use crate::error::{Error, Refusal, Settled};
 use crate::labels::LabelsId;
 use crate::sync::{AtomicU32, AtomicU64, MONEY, PLAIN, PUBLISH, lane};
 use crate::wallet::WalletId;
@@ -59,6 +59,8 @@ pub(crate) enum Phase {
     Released = 5,
     /// Settled: given back because its time ran out.
     Expired = 6,
+    /// Settled: all that was set aside is spent. The usual case, which needs no proposal.
+    CommittedWhole = 7,
 }
 
 impl Phase {
@@ -71,6 +73,7 @@ impl Phase {
             4 => Phase::Committed,
             5 => Phase::Released,
             6 => Phase::Expired,
+            7 => Phase::CommittedWhole,
             _ => unreachable!("a slot's state has no phase {bits}"),
         }
     }
@@ -182,6 +185,14 @@ impl Slot {
         }
     }
 
+    /// From undecided to held, where nobody but the owner can know the id: it is on no wallet's
+    /// word and has no deadline, so no other thread writes the state.
+    #[inline]
+    pub(crate) fn hold_unseen(&self) {
+        let state = self.state();
+        self.state.store(State { phase: Phase::Held, ..state }.pack(), PUBLISH);
+    }
+
     /// The same for a step that only the owner takes: helpers and sweepers come and go, but none of
     /// them moves on from `from`.
     #[inline]
@@ -256,13 +267,20 @@ impl Slot {
         standing & !COMMIT
     }
 
-    /// What it was committed for, if it was.
-    pub(crate) fn committed(&self) -> u64 {
-        self.outcome.load(MONEY) & !COMMIT
+    /// How it ended, if it has.
+    pub(crate) fn settled(&self) -> Option<Settled> {
+        match self.state().phase {
+            Phase::CommittedWhole => Some(Settled::Committed(self.amount())),
+            Phase::Committed => Some(Settled::Committed(self.outcome.load(MONEY) & !COMMIT)),
+            Phase::Released => Some(Settled::Released),
+            Phase::Expired => Some(Settled::Expired),
+            Phase::Undecided | Phase::Granted | Phase::Refused | Phase::Held => None,
+        }
     }
 }
 
-/// A refusal squeezed into a slot's outcome: kind 2 | levels above the wallet asked 6 | available 55.
+/// A refusal squeezed into a slot's outcome: kind 2 | levels above the wallet asked 6 | available
+/// 55.
 ///
 /// Kind, level and money are seen in one wallet's word at one instant and kept together, so the
 /// refusal that is reported is one that was true.
@@ -531,7 +549,7 @@ mod tests {
 
     #[test]
     fn states_and_verdicts_pack() {
-        for phase in 0..7 {
+        for phase in 0..8 {
             let state =
                 State { generation: (1 << 35) - 1, phase: Phase::from_bits(phase), users: 5 };
             assert_eq!(State::unpack(state.pack()), state);

@@ -102,16 +102,22 @@ impl Ledger {
         (row.overdraft, row.debt)
     }
 
-    /// The charges of a wallet and all below it that are kept, oldest first.
+    /// The number that the next record will have.
     #[must_use]
-    pub fn charges(&self, wallet: WalletId) -> Vec<Entry> {
+    pub fn next_record(&self) -> u64 {
+        self.history.begun()
+    }
+
+    /// The charges of a wallet and all below it that are kept, oldest first, up to a number.
+    #[must_use]
+    pub fn charges(&self, wallet: WalletId, until: u64) -> Vec<Entry> {
         let inside: std::collections::HashSet<WalletId> =
             lock(&self.shape).subtree(wallet).into_iter().collect();
         let folder = self.history.folded();
         let mut entries = Vec::new();
         self.history.kept(&folder, |record, blob| {
             let charge = matches!(record.kind, Kind::Spend | Kind::Commit);
-            if charge && inside.contains(&record.wallet) {
+            if charge && record.seq < until && inside.contains(&record.wallet) {
                 entries.push(Entry {
                     id: record.seq,
                     time: record.time,

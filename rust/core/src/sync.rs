@@ -11,7 +11,7 @@ pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64}
 
 // Locks guard only what is cold (the shape of the tree, receipts, interning), so the model checker
 // need not explore them; what is allocated once is allocated before a model's threads start.
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// For what belongs to the process and not to a model.
 pub(crate) use std::sync::atomic::AtomicU64 as ProcessCounter;
@@ -40,6 +40,15 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// The same for whoever has better things to do than wait.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(std::sync::TryLockError::WouldBlock) => None,
+    }
+}
+
 /// A small number for the running thread, so that threads can keep out of each other's way.
 #[cfg(not(loom))]
 pub(crate) fn lane() -> usize {
@@ -47,7 +56,8 @@ pub(crate) fn lane() -> usize {
     thread_local! {
         static LANE: usize = NEXT.fetch_add(1, STATISTIC) as usize;
     }
-    // A thread that is being torn down has no thread-locals any more; any lane is right, only slower.
+    // A thread that is being torn down has no thread-locals any more; any lane is right, only
+    // slower.
     LANE.try_with(|lane| *lane).unwrap_or(0)
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) depth: u8,
     /// How many soft slices a charge here may have to go through, this one among them.
     pub(crate) soft_chain: u8,
+    /// It, or a wallet that pays with it, is soft.
+    pub(crate) may_overdraw: bool,
     /// Frozen by its own owner, not only by a wallet above.
     pub(crate) own_frozen: AtomicBool,
     /// A soft slice has drawn on its parent and has had nothing to spare since.
@@ -63,7 +65,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(new: NewWallet<'_>, depth: u8, soft_chain: u8) -> Self {
+    pub(crate) fn new(new: NewWallet<'_>, depth: u8, soft_chain: u8, may_overdraw: bool) -> Self {
         Node {
             word: AtomicWord::new(Word::new(signed(new.budget))),
             parent: new.parent,
@@ -71,6 +73,7 @@ impl Node {
             hard: new.hard,
             depth,
             soft_chain,
+            may_overdraw,
             own_frozen: AtomicBool::new(false),
             drew: AtomicBool::new(false),
             announced: AtomicBool::new(false),

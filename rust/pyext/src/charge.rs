@@ -27,7 +27,8 @@ impl Owner {
     }
 }
 
-#[pyclass(frozen, module = "outlay._engine")]
+/// The record of money spent.
+#[pyclass(frozen, module = "outlay")]
 pub(crate) struct Charge {
     pub(crate) owner: Owner,
     #[pyo3(get)]

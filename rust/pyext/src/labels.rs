@@ -25,52 +25,50 @@ type Four<T> = [T; 4];
 /// it, so an identity is not another string's.
 struct Seen {
     ledger: u64,
-    strings: Four<Option<Py<PyString>>>,
+    identities: Four<usize>,
     id: LabelsId,
+    _strings: Four<Option<Py<PyString>>>,
 }
 
 const PLACES: usize = 64;
 
 thread_local! {
     // One cache a thread needs no lock, with or without a global interpreter lock.
-    static CACHE: RefCell<Vec<Option<Seen>>> = const { RefCell::new(Vec::new()) };
+    static CACHE: RefCell<[Option<Seen>; PLACES]> =
+        const { RefCell::new([const { None }; PLACES]) };
 }
 
 #[inline]
 pub(crate) fn labels_of(book: &Book, given: Given<'_, '_>) -> PyResult<LabelsId> {
     let given = [given.service, given.agent, given.run, given.model];
-    if given.iter().all(Option::is_none) {
+    let identities = given.map(|given| given.map_or(0, |given| given.as_ptr() as usize));
+    if identities == [0; 4] {
         return Ok(LabelsId(0));
     }
     let found = CACHE.try_with(|cache| {
         let cache = cache.try_borrow().ok()?;
-        let seen = cache.get(place(book.serial, &given))?.as_ref()?;
-        (seen.ledger == book.serial && same(&seen.strings, &given)).then_some(seen.id)
+        let seen = cache[place(identities)].as_ref()?;
+        (seen.identities == identities && seen.ledger == book.serial).then_some(seen.id)
     });
     match found {
         Ok(Some(id)) => Ok(id),
-        _ => intern(book, given),
+        _ => intern(book, given, identities),
     }
 }
 
-fn same(strings: &Four<Option<Py<PyString>>>, given: &Four<Option<&Bound<'_, PyAny>>>) -> bool {
-    strings.iter().zip(given).all(|(string, given)| match (string, given) {
-        (None, None) => true,
-        (Some(string), Some(given)) => string.as_ptr() == given.as_ptr(),
-        _ => false,
-    })
-}
-
-fn place(serial: u64, given: &Four<Option<&Bound<'_, PyAny>>>) -> usize {
-    let mixed = given.iter().fold(serial, |mixed, given| {
-        let identity = given.map_or(0, |given| given.as_ptr() as u64 >> 4);
-        (mixed ^ identity).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
-    });
-    (mixed % PLACES as u64) as usize
+fn place(identities: Four<usize>) -> usize {
+    let [service, agent, run, model] = identities;
+    let mixed = service ^ agent.rotate_left(17) ^ run.rotate_left(31) ^ model.rotate_left(47);
+    // Fibonacci hashing: the high bits of a product depend on all bits of the key.
+    ((mixed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58) as usize
 }
 
 #[cold]
-fn intern(book: &Book, given: Four<Option<&Bound<'_, PyAny>>>) -> PyResult<LabelsId> {
+fn intern(
+    book: &Book,
+    given: Four<Option<&Bound<'_, PyAny>>>,
+    identities: Four<usize>,
+) -> PyResult<LabelsId> {
     let [service, agent, run, model] = [
         text("service", given[0])?,
         text("agent", given[1])?,
@@ -92,30 +90,27 @@ fn intern(book: &Book, given: Four<Option<&Bound<'_, PyAny>>>) -> PyResult<Label
         None => PyTypeError::new_err(error.to_string()),
     })?;
     let strings = [service, agent, run, model].map(|label| label.map(Bound::unbind));
-    let at = place(book.serial, &given);
+    let seen = Seen { ledger: book.serial, identities, id, _strings: strings };
     // Without its thread-locals, a thread that is being torn down only loses the shortcut.
     let replaced = CACHE.try_with(|cache| {
-        let mut cache = cache.try_borrow_mut().ok()?;
-        if cache.is_empty() {
-            cache.resize_with(PLACES, || None);
-        }
-        cache[at].replace(Seen { ledger: book.serial, strings, id })
+        cache.try_borrow_mut().ok().and_then(|mut cache| cache[place(identities)].replace(seen))
     });
     // What was there is dropped only now: dropping a string can run other code, even this.
     drop(replaced);
     Ok(id)
 }
 
+/// An empty label is no label.
 fn text<'py>(
     name: &str,
     label: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyString>>> {
-    label
-        .map(|label| {
-            label.cast::<PyString>().cloned().map_err(|_| {
-                let shown = label.repr().map_or_else(|_| "this".into(), |text| text.to_string());
-                PyTypeError::new_err(format!("{name}={shown} is no label: give a str or None"))
-            })
-        })
-        .transpose()
+    let Some(label) = label else { return Ok(None) };
+    let refused = |why: &str| {
+        let shown = label.repr().map_or_else(|_| "this".into(), |text| text.to_string());
+        PyTypeError::new_err(format!("{name}={shown} is no label: {why}"))
+    };
+    let string = label.cast::<PyString>().map_err(|_| refused("give a str or None"))?;
+    let text = string.to_str().map_err(|_| refused("it cannot be written as UTF-8"))?;
+    Ok((!text.is_empty()).then(|| string.clone()))
 }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use outlay_core::{Clock, Config, Error, NewWallet, WalletId};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use crate::clock::ManualClock;
-use crate::errors::{About, DuplicateNameError, raised};
+use crate::errors::{About, DuplicateNameError, InvalidNameError, raised};
 use crate::metadata;
 use crate::money::{amount_of, check_scale};
 use crate::wallet::Wallet;
@@ -32,11 +32,14 @@ pub(crate) fn create(
     py: Python<'_>,
     book: &Arc<Book>,
     parent: Option<WalletId>,
-    name: &str,
+    name: &Bound<'_, PyString>,
     budget: &Bound<'_, PyAny>,
     (shared, hard): (bool, bool),
     metadata: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Wallet> {
+    let name = name.to_str().map_err(|_| {
+        InvalidNameError::new_err("a name must be text that can be written as UTF-8")
+    })?;
     let budget = amount_of(budget, book.scale)?;
     let metadata = metadata::encode(metadata)?;
     let new = NewWallet { parent, name, budget, shared, hard, metadata };
@@ -50,19 +53,29 @@ pub(crate) fn create(
     }
 }
 
+impl Ledger {
+    /// The core, unless this is a fork's child.
+    fn open(&self, py: Python<'_>) -> PyResult<&outlay_core::Ledger> {
+        let core = &self.book.core;
+        let checked = core.check_not_forked();
+        checked.map_err(|error| raised(py, &self.book, About::wallet(WalletId(0)), error))?;
+        Ok(core)
+    }
+}
+
 #[pymethods]
 impl Ledger {
     #[new]
     #[pyo3(signature = (unit, scale, keep, clock))]
     fn new(
         unit: String,
-        scale: u8,
+        scale: i64,
         keep: u64,
         clock: Option<&Bound<'_, ManualClock>>,
     ) -> PyResult<Self> {
         // Only uniqueness matters.
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        check_scale(scale)?;
+        let scale = check_scale(scale)?;
         let clock = clock
             .map_or_else(Clock::default, |clock| Clock::Manual(Arc::clone(&clock.get().clock)));
         let core = outlay_core::Ledger::new(Config { keep, clock });
@@ -83,7 +96,7 @@ impl Ledger {
     fn create(
         &self,
         py: Python<'_>,
-        name: &str,
+        name: &Bound<'_, PyString>,
         budget: &Bound<'_, PyAny>,
         hard_cap: bool,
         metadata: Option<&Bound<'_, PyAny>>,
@@ -91,17 +104,21 @@ impl Ledger {
         create(py, &self.book, None, name, budget, (false, hard_cap), metadata)
     }
 
-    fn roots(&self) -> Vec<Wallet> {
+    fn roots(&self, py: Python<'_>) -> PyResult<Vec<Wallet>> {
         let wallet = |id| Wallet { book: Arc::clone(&self.book), id };
-        self.book.core.roots().into_iter().map(wallet).collect()
+        Ok(self.open(py)?.roots().into_iter().map(wallet).collect())
     }
 
-    fn find(&self, path: &str) -> Option<Wallet> {
+    fn find(&self, py: Python<'_>, path: &str) -> PyResult<Option<Wallet>> {
+        let core = self.open(py)?;
         let mut at = None;
         for name in path.split('/') {
-            at = Some(self.book.core.find(at, name)?);
+            at = core.find(at, name);
+            if at.is_none() {
+                return Ok(None);
+            }
         }
-        at.map(|id| Wallet { book: Arc::clone(&self.book), id })
+        Ok(at.map(|id| Wallet { book: Arc::clone(&self.book), id }))
     }
 
     fn owns(&self, wallet: &Bound<'_, Wallet>) -> bool {
@@ -109,6 +126,7 @@ impl Ledger {
     }
 
     fn audit<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        self.open(py)?;
         // It may wait for a quiet moment, so others must be able to run.
         let findings = py.detach(|| self.book.core.audit());
         findings
@@ -120,13 +138,8 @@ impl Ledger {
             .collect()
     }
 
-    fn expire(&self) -> u64 {
-        self.book.core.expire()
-    }
-
-    fn check_not_forked(&self, py: Python<'_>) -> PyResult<()> {
-        let checked = self.book.core.check_not_forked();
-        checked.map_err(|error| raised(py, &self.book, About::wallet(WalletId(0)), error))
+    fn expire(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.open(py)?.expire())
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

@@ -16,12 +16,24 @@ fn function<'py>(
 }
 
 /// TypeError, before any money moves, if msgspec cannot encode it.
-#[inline]
+#[inline(always)]
 pub(crate) fn encode(metadata: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Box<[u8]>>> {
+    match metadata {
+        None => Ok(None),
+        Some(metadata) => bytes_of(metadata).map(Some),
+    }
+}
+
+fn bytes_of(metadata: &Bound<'_, PyAny>) -> PyResult<Box<[u8]>> {
+    static PACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let Some(metadata) = metadata else { return Ok(None) };
-    let encoded = function(metadata.py(), &ENCODE, "encode")?.call1((metadata,))?;
-    Ok(Some(encoded.cast::<PyBytes>()?.as_bytes().into()))
+    let py = metadata.py();
+    let encoded = match function(py, &PACK, "pack")?.call1((metadata,)) {
+        Ok(encoded) => encoded,
+        // It tries the other way to keep it, and says what is wrong if there is none.
+        Err(_) => function(py, &ENCODE, "encode")?.call1((metadata,))?,
+    };
+    Ok(encoded.cast::<PyBytes>()?.as_bytes().into())
 }
 
 pub(crate) fn decode(py: Python<'_>, blob: Option<&[u8]>) -> PyResult<Py<PyAny>> {

@@ -1,15 +1,16 @@
 //! Amounts: whatever people write, as an integer; and back, as a Decimal.
 
 use outlay_core::amount;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 use crate::errors::InvalidAmountError;
 
-/// The amount that `value` says. ValueError or TypeError, naming the value and the fix, if it is none.
-#[inline]
+/// The amount that `value` says. ValueError or TypeError, naming the value and the fix, if it is
+/// none.
+#[inline(always)]
 pub(crate) fn amount_of(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
     if let Ok(units) = value.cast_exact::<PyInt>() {
         if let Ok(units) = units.extract::<i64>() {
@@ -20,7 +21,7 @@ pub(crate) fn amount_of(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
 }
 
 /// The same for something to be paid: more than zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn payable(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
     match amount_of(value, scale)? {
         0 => Err(invalid(value, amount::AmountError::Zero)),
@@ -33,7 +34,8 @@ fn read(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
     let text = if value.is_instance_of::<PyBool>() {
         return Err(wrong_type(value));
     } else if let Ok(float) = value.cast::<PyFloat>() {
-        // Rust prints the shortest decimal that reads back as the same float, which is what was meant.
+        // Rust prints the shortest decimal that reads back as the same float, which is what was
+        // meant.
         format!("{}", float.value())
     } else if value.is_instance_of::<PyString>() || value.is_instance(decimal_class(value.py())?)? {
         value.str()?.to_string()
@@ -88,25 +90,21 @@ pub(crate) fn to_decimal(py: Python<'_>, nanos: impl Into<i128>, scale: u8) -> P
 
 #[pyfunction]
 #[pyo3(signature = (amount, scale = 9))]
-pub(crate) fn nanos(amount: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
-    check_scale(scale)?;
-    amount_of(amount, scale)
+pub(crate) fn nanos(amount: &Bound<'_, PyAny>, scale: i64) -> PyResult<u64> {
+    amount_of(amount, check_scale(scale)?)
 }
 
 #[pyfunction]
 #[pyo3(signature = (nanos, scale = 9))]
-pub(crate) fn decimal(py: Python<'_>, nanos: i128, scale: u8) -> PyResult<Py<PyAny>> {
-    check_scale(scale)?;
-    to_decimal(py, nanos, scale)
+pub(crate) fn decimal(py: Python<'_>, nanos: i128, scale: i64) -> PyResult<Py<PyAny>> {
+    to_decimal(py, nanos, check_scale(scale)?)
 }
 
-pub(crate) fn check_scale(scale: u8) -> PyResult<()> {
-    if scale <= amount::MAX_SCALE {
-        Ok(())
-    } else {
-        Err(pyo3::exceptions::PyValueError::new_err(format!(
-            "scale {scale} is above {}, the most decimal places an amount can have",
+pub(crate) fn check_scale(scale: i64) -> PyResult<u8> {
+    u8::try_from(scale).ok().filter(|&scale| scale <= amount::MAX_SCALE).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "scale={scale} is no number of decimal places: give 0 to {}",
             amount::MAX_SCALE
-        )))
-    }
+        ))
+    })
 }

@@ -49,6 +49,7 @@ fn unknown(name: &str, value: &str, choice: &str) -> PyErr {
     PyValueError::new_err(format!("{name}={value:?} is unknown: give {choice}"))
 }
 
+/// Money set aside. It ends with its scope, as a sync or an async context manager.
 #[pyclass(frozen, module = "outlay")]
 pub(crate) struct Reservation {
     wallet: Py<Wallet>,
@@ -262,15 +263,10 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let wallet = self.wallet.get();
-        let core = wallet.core();
-        let open = matches!(core.settled(self.id), Ok(None)) && core.check_not_forked().is_ok();
-        if open {
-            let blob = self.blob.take();
-            let _ = core.commit(self.id, self.amount, Overage::Debt, blob);
+        let blob = self.blob.take();
+        if self.wallet.get().core().forget_with(self.id, blob) {
             Python::try_attach(|py| self.warn_of_loss(py));
         }
-        core.forget(self.id);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::labels::Given;
 use crate::reservation::{Reservation, Terms};
 use crate::wallet::Wallet;
 
+/// A wallet for spenders: it can reserve and spend, say what is left, and nothing else.
 #[pyclass(frozen, module = "outlay")]
 pub(crate) struct Spender {
     wallet: Py<Wallet>,
@@ -31,7 +32,7 @@ impl Spender {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Charge> {
+    ) -> PyResult<Py<Charge>> {
         Wallet::pay(self.wallet.bind(py), amount, Given { service, agent, run, model }, metadata)
     }
 
@@ -46,7 +47,7 @@ impl Spender {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Charge>> {
+    ) -> PyResult<Option<Py<Charge>>> {
         Wallet::try_pay(
             self.wallet.bind(py),
             amount,
@@ -99,7 +100,8 @@ impl Spender {
 
     #[getter]
     fn available(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.wallet.get().decimal(py, self.wallet.get().core().available(self.wallet.get().id))
+        let wallet = self.wallet.get();
+        wallet.decimal(py, wallet.open(py)?.available(wallet.id))
     }
 
     #[getter]

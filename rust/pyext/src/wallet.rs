@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outlay_core::{Error, ReservationId, Row, WalletId};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
 use crate::charge::{Charge, Owner};
 use crate::errors::{About, WrongLedgerError, raised};
@@ -27,6 +27,13 @@ impl Wallet {
         &self.book.core
     }
 
+    /// The core, for what may wait for a lock: in a fork's child nobody might ever unlock it.
+    pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&outlay_core::Ledger> {
+        let core = self.core();
+        core.check_not_forked().map_err(|error| self.error(py, error))?;
+        Ok(core)
+    }
+
     pub(crate) fn decimal(&self, py: Python<'_>, nanos: impl Into<i128>) -> PyResult<Py<PyAny>> {
         to_decimal(py, nanos, self.book.scale)
     }
@@ -40,34 +47,36 @@ impl Wallet {
         Wallet { book: Arc::clone(&self.book), id }
     }
 
-    #[inline]
+    #[inline(always)]
     fn spend_core(
         slf: &Bound<'_, Self>,
         amount: &Bound<'_, PyAny>,
         given: Given<'_, '_>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Result<Charge, Error>> {
-        let this = slf.get();
+    ) -> PyResult<Result<Py<Charge>, Error>> {
+        let (py, this) = (slf.py(), slf.get());
         let amount = payable(amount, this.book.scale)?;
         let labels = labels_of(&this.book, given)?;
         let blob = metadata::encode(metadata)?;
         // The history and the charge keep one copy each: the charge outlives what is itemised.
-        let spent = this.core().spend(this.id, amount, labels, blob.clone());
-        Ok(spent.map(|charge| {
-            if let Some(wallet) = charge.overdrawn {
-                announce(slf.py(), &this.book, wallet);
-            }
-            Charge {
-                owner: Owner::Wallet(slf.clone().unbind()),
-                id: charge.id,
-                wallet: this.id,
-                amount,
-                labels,
-                time: charge.time,
-                reservation: 0,
-                blob,
-            }
-        }))
+        let spent = match this.core().spend(this.id, amount, labels, blob.clone()) {
+            Ok(spent) => spent,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(wallet) = spent.overdrawn {
+            announce(py, &this.book, wallet);
+        }
+        let charge = Charge {
+            owner: Owner::Wallet(slf.clone().unbind()),
+            id: spent.id,
+            wallet: this.id,
+            amount,
+            labels,
+            time: spent.time,
+            reservation: 0,
+            blob,
+        };
+        Py::new(py, charge).map(Ok)
     }
 
     #[inline]
@@ -76,9 +85,11 @@ impl Wallet {
         amount: &Bound<'_, PyAny>,
         given: Given<'_, '_>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Charge> {
-        Self::spend_core(slf, amount, given, metadata)?
-            .map_err(|error| slf.get().error(slf.py(), error))
+    ) -> PyResult<Py<Charge>> {
+        match Self::spend_core(slf, amount, given, metadata)? {
+            Ok(charge) => Ok(charge),
+            Err(error) => Err(slf.get().error(slf.py(), error)),
+        }
     }
 
     #[inline]
@@ -87,7 +98,7 @@ impl Wallet {
         amount: &Bound<'_, PyAny>,
         given: Given<'_, '_>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Charge>> {
+    ) -> PyResult<Option<Py<Charge>>> {
         optional(slf, Self::spend_core(slf, amount, given, metadata)?)
     }
 
@@ -225,7 +236,7 @@ impl Wallet {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Charge> {
+    ) -> PyResult<Py<Charge>> {
         Self::pay(slf, amount, Given { service, agent, run, model }, metadata)
     }
 
@@ -238,7 +249,7 @@ impl Wallet {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Charge>> {
+    ) -> PyResult<Option<Py<Charge>>> {
         Self::try_pay(slf, amount, Given { service, agent, run, model }, metadata)
     }
 
@@ -319,8 +330,8 @@ impl Wallet {
         self.decimal(py, returned)
     }
 
-    fn is_exhausted(&self) -> bool {
-        self.core().is_exhausted(self.id)
+    fn is_exhausted(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.open(py)?.is_exhausted(self.id))
     }
 
     // What is behind `Wallet.create_child`, `.parent`, `.children`, `.child` and `.ledger`, which
@@ -329,7 +340,7 @@ impl Wallet {
     fn new_child(
         &self,
         py: Python<'_>,
-        name: &str,
+        name: &Bound<'_, PyString>,
         budget: &Bound<'_, PyAny>,
         shared: bool,
         hard_cap: bool,
@@ -342,26 +353,33 @@ impl Wallet {
         self.core().parent(self.id).map(|parent| self.sibling(parent))
     }
 
-    fn below(&self) -> Vec<Wallet> {
-        self.core().children(self.id).into_iter().map(|child| self.sibling(child)).collect()
+    fn below(&self, py: Python<'_>) -> PyResult<Vec<Wallet>> {
+        let children = self.open(py)?.children(self.id);
+        Ok(children.into_iter().map(|child| self.sibling(child)).collect())
     }
 
-    fn find(&self, name: &str) -> Option<Wallet> {
-        self.core().find(Some(self.id), name).map(|child| self.sibling(child))
+    fn find(&self, py: Python<'_>, name: &str) -> PyResult<Option<Wallet>> {
+        Ok(self.open(py)?.find(Some(self.id), name).map(|child| self.sibling(child)))
     }
 
     fn book(&self) -> Ledger {
         Ledger { book: Arc::clone(&self.book) }
     }
 
+    /// The number that the ledger's next record will have.
+    fn next_record(&self) -> u64 {
+        self.core().next_record()
+    }
+
     fn statement<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let rows = self.core().statement(self.id);
+        let rows = self.open(py)?.statement(self.id);
         rows.iter().map(|row| self.row(py, row)).collect()
     }
 
-    fn charges(&self) -> Vec<Charge> {
-        let entries = self.core().charges(self.id);
-        entries
+    #[pyo3(signature = (until=None))]
+    fn charges(&self, py: Python<'_>, until: Option<u64>) -> PyResult<Vec<Charge>> {
+        let entries = self.open(py)?.charges(self.id, until.unwrap_or(u64::MAX));
+        let charges = entries
             .into_iter()
             .map(|entry| Charge {
                 owner: Owner::Book(Arc::clone(&self.book)),
@@ -373,7 +391,8 @@ impl Wallet {
                 reservation: entry.reservation.0,
                 blob: entry.blob,
             })
-            .collect()
+            .collect();
+        Ok(charges)
     }
 
     #[getter]
@@ -418,52 +437,52 @@ impl Wallet {
 
     #[getter]
     fn available(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().available(self.id))
+        self.decimal(py, self.open(py)?.available(self.id))
     }
 
     #[getter]
     fn fits(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().fits(self.id))
+        self.decimal(py, self.open(py)?.fits(self.id))
     }
 
     #[getter]
     fn budget(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().sums(self.id).budget)
+        self.decimal(py, self.open(py)?.sums(self.id).budget)
     }
 
     #[getter]
     fn refilled(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().sums(self.id).refilled)
+        self.decimal(py, self.open(py)?.sums(self.id).refilled)
     }
 
     #[getter]
     fn received(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().sums(self.id).received)
+        self.decimal(py, self.open(py)?.sums(self.id).received)
     }
 
     #[getter]
     fn given(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().sums(self.id).given)
+        self.decimal(py, self.open(py)?.sums(self.id).given)
     }
 
     #[getter]
     fn spent(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().sums(self.id).spent)
+        self.decimal(py, self.open(py)?.sums(self.id).spent)
     }
 
     #[getter]
     fn reserved(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().sums(self.id).reserved)
+        self.decimal(py, self.open(py)?.sums(self.id).reserved)
     }
 
     #[getter]
     fn overdraft(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().owing(self.id).0)
+        self.decimal(py, self.open(py)?.owing(self.id).0)
     }
 
     #[getter]
     fn debt(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.decimal(py, self.core().owing(self.id).1)
+        self.decimal(py, self.open(py)?.owing(self.id).1)
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

@@ -1,0 +1,81 @@
+# Everything runs in a virtual environment of its own; what has not changed is not built again.
+# Another Python, beside the first:  make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= $(shell for name in python3.11 python3 python; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+ENGINE_SOURCES := $(shell find rust/*/src -type f) $(wildcard rust/*/Cargo.toml) \
+	Cargo.toml Cargo.lock .cargo/config.toml pyproject.toml
+
+# The environment above is the one to build for, whichever the caller has activated.
+export VIRTUAL_ENV := $(abspath $(VENV))
+export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+.PHONY: help demo test lint types test-rust test-python bench laws clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo    a group chat on AutoGen that cannot outspend its budget (ARGS="--seed 7")'
+	@echo 'make test    every check: style, types, the engine, the package'
+	@echo 'make lint    style only: cargo fmt, clippy, ruff'
+	@echo 'make laws    the property tests at length: 2,000 examples of 50 steps'
+	@echo 'make bench   what it costs; benches/README.md has the numbers'
+	@echo 'make clean   remove all that these made'
+
+demo: $(VENV)/.engine
+	$(BIN)/outlay demo $(ARGS)
+
+test: lint types test-rust test-python
+
+lint: $(VENV)/.tools
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# stubtest compares the committed stub with the compiled module, both ways.
+types: $(VENV)/.engine $(VENV)/.tools
+	$(BIN)/mypy
+	$(BIN)/stubtest --mypy-config-file pyproject.toml outlay._engine
+
+# The other crate is tested through Python.
+test-rust:
+	cargo test --package outlay-core --locked
+
+test-python: $(VENV)/.engine $(VENV)/.tools
+	$(BIN)/pytest $(ARGS)
+
+laws: $(VENV)/.engine $(VENV)/.tools
+	OUTLAY_PROFILE=nightly $(BIN)/pytest tests/test_laws.py --timeout 0
+
+bench: $(VENV)/.engine $(VENV)/.tools
+	cargo bench --package outlay-core --locked
+	$(BIN)/python benches/bench_python.py
+
+clean:
+	rm -rf $(VENV) target python/outlay/_engine*.so .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian's Python makes environments without pip unless python3-venv is installed; pip can step in.
+$(VENV)/.pip:
+	@test -n '$(PYTHON)' || { echo 'outlay needs Python 3.11 or newer: make PYTHON=...' >&2; exit 1; }
+	if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv --clear $(VENV); else \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install pip; fi
+	$(BIN)/python -m pip install 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.pip pyproject.toml
+	$(BIN)/python -m pip install --group test --group lint
+	@touch $@
+
+$(VENV)/.engine: $(VENV)/.pip $(ENGINE_SOURCES)
+	@command -v cargo >/dev/null || { echo 'outlay needs a Rust toolchain: https://rustup.rs' >&2; exit 1; }
+	$(BIN)/python -m pip install --group build
+	$(BIN)/maturin develop --release --locked --extras autogen,cli
+	@touch $@
