@@ -38,6 +38,7 @@ FUNCTION_LINES_MAX = 60
 # Tests that are named after a promise, not after a module.
 PROMISES = {
     "test_bad_input.py",
+    "test_docs.py",
     "test_exports.py",
     "test_laws.py",
     "test_threads.py",

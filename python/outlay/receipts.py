@@ -112,8 +112,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The itemised charges still kept, oldest first.
 
         They are fetched when this is first read, so that a receipt costs the same after a million
-        charges; those made between the two are among them. A receipt that was decoded, copied or
-        unpickled has none.
+        charges. Later ones are not among them. A receipt that was decoded, copied or unpickled has
+        none.
         """
         fetch: Callable[[], list[Charge]] = self.__dict__.get("_fetch", list)
         return [charge for charge in fetch() if charge.wallet in self.by_wallet]
@@ -222,6 +222,7 @@ class Row(NamedTuple):
 
 def receipt_of(wallet: Wallet) -> Receipt:
     """Take the receipt of a wallet and its descendants."""
+    fetch = functools.partial(wallet.charges, wallet.next_record())
     rows = [Row(*row) for row in wallet.statement()]
     unit = wallet.ledger.unit
     money = functools.lru_cache(functools.partial(decimal, scale=wallet.ledger.scale))
@@ -235,7 +236,7 @@ def receipt_of(wallet: Wallet) -> Receipt:
         totals = _totals(rows[at : at + size], overdraft, money)
         children = [child for _, _, child in below]
         receipt = _receipt(rows[at : at + size], totals, children, unit, money)
-        receipt.__dict__["_fetch"] = wallet.charges
+        receipt.__dict__["_fetch"] = fetch
         ready.setdefault(rows[at].depth, []).append((size, overdraft, receipt))
     return ready[0][0][2]
 
