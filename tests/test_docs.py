@@ -27,13 +27,13 @@ def _named_tests() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("file", "name"), _named_tests())
 def test_a_promise_names_tests_that_exist(file: str, name: str) -> None:
     """Every test that semantics.md names is there."""
-    (home,) = _home(file)
-    assert re.search(rf"\b(?:def|fn|class) {name}\b", _text(home))
+    assert any(re.search(rf"\b(?:def|fn|class) {name}\b", _text(home)) for home in _home(file))
 
 
 def test_every_promise_names_a_test() -> None:
     """Each of the ten promises has its tests named."""
-    promises = re.split(r"^### (P\d+) .*$", _text(ROOT / "docs" / "semantics.md"), flags=re.M)[1:]
+    semantics = _text(ROOT / "docs" / "semantics.md")
+    _, *promises = re.split(r"^### (P\d+) .*$", semantics, flags=re.MULTILINE)
     numbers, texts = promises[::2], promises[1::2]
     assert numbers == [f"P{n}" for n in range(1, 11)]
     assert all("*Tests.*" in text for text in texts)

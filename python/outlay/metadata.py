@@ -1,6 +1,7 @@
 """Metadata: any value that msgspec can encode, kept as it was when it was given."""
 
-import contextlib
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -12,23 +13,34 @@ unpack = msgspec.msgpack.Decoder().decode
 
 
 def encode(value: object) -> bytes:
-    """Return `value` as bytes.
+    """Return `value` as bytes that `decode` can read.
 
     MessagePack keeps more kinds apart than JSON does; integers beyond 64 bits only JSON can hold.
 
     Raises:
-        TypeError: msgspec cannot encode it.
+        TypeError: msgspec cannot encode it, or not so that it comes back.
     """
-    with contextlib.suppress(Exception):
-        return pack(value)
     try:
-        return _TEXT + msgspec.json.encode(value)
+        packed = pack(value)
+        unpack(packed)
+    except Exception as error:  # noqa: BLE001  # whatever hooks of the value raise
+        return _TEXT + _as_json(value, error)
+    return packed
+
+
+def _as_json(value: object, why: Exception) -> bytes:
+    try:
+        text = msgspec.json.encode(value)
+        same: Any = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, datetime))
+        kept = msgspec.json.decode(text) == same
     except Exception as error:
-        kind = type(value).__name__
+        why, kept = error, False
+    if not kept:
         raise TypeError(
-            f"metadata of type {kind} cannot be kept: {error}; give what msgspec can encode, such "
-            "as a dict of plain values"
-        ) from error
+            f"metadata of type {type(value).__name__} cannot be kept: {why}; give what msgspec can "
+            "encode, such as a dict of plain values"
+        ) from why
+    return text
 
 
 def decode(blob: bytes) -> object:

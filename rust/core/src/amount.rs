@@ -86,8 +86,9 @@ fn exponent_of(text: &str) -> Result<i64, AmountError> {
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err(AmountError::NotANumber);
     }
-    // Beyond a million both signs mean the same as a million: too large, or too precise.
-    let size = digits.parse::<i64>().unwrap_or(1_000_000).min(1_000_000);
+    // No text has so many digits that a larger exponent would mean anything else.
+    const FAR: i64 = 1 << 60;
+    let size = digits.parse::<i64>().unwrap_or(FAR).min(FAR);
     Ok(if text.starts_with('-') { -size } else { size })
 }
 
@@ -104,7 +105,7 @@ fn scaled(digits: impl Iterator<Item = u8>, places: i64, scale: u8) -> Result<u6
             zeros = zeros.saturating_add(1);
             continue;
         }
-        match push(value, zeros + 1, u64::from(digit - b'0')) {
+        match push(value, zeros.saturating_add(1), u64::from(digit - b'0')) {
             Some(longer) => value = longer,
             None => overflow = true,
         }

@@ -53,7 +53,8 @@ impl ManualClock {
     /// Moves the clock on.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).expect("a clock moves by less than 584 years");
-        self.nanos.fetch_add(by, MONEY);
+        let later = |now: u64| Some(now.saturating_add(by));
+        let _ = self.nanos.fetch_update(MONEY, MONEY, later);
     }
 
     /// Nanoseconds since 1970.

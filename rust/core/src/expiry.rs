@@ -5,7 +5,7 @@
 //! by meanwhile searches it too: nobody refuses on the strength of a search that is not finished.
 
 use crate::arena::Arena;
-use crate::reservation::{Phase, Slots};
+use crate::reservation::{Phase, ReservationId, Slots};
 use crate::sync::{AtomicBool, AtomicU64, MONEY};
 
 const BLOCK: usize = 1024;
@@ -48,8 +48,8 @@ impl Expiry {
         self.used.store(true, MONEY);
     }
 
-    /// Calls `expire` for every slot whose deadline is not after `now`.
-    pub(crate) fn sweep(&self, slots: &Slots, now: u64, mut expire: impl FnMut(usize)) {
+    /// Calls `expire` for every open reservation whose deadline is not after `now`.
+    pub(crate) fn sweep(&self, slots: &Slots, now: u64, mut expire: impl FnMut(ReservationId)) {
         if !self.used() {
             return;
         }
@@ -62,12 +62,11 @@ impl Expiry {
             block.nearest.swap(NEVER, MONEY);
             let mut nearest = NEVER;
             for slot in number * BLOCK..((number + 1) * BLOCK).min(slots.used()) {
-                let deadline = waiting(slots, slot);
-                if deadline <= now {
-                    expire(slot);
+                if let Some((id, _)) = waiting(slots, slot).filter(|&(_, due)| due <= now) {
+                    expire(id);
                 }
                 // Also of one that is due and not yet held: its owner is still writing it down.
-                nearest = nearest.min(waiting(slots, slot));
+                nearest = waiting(slots, slot).map_or(nearest, |(_, due)| nearest.min(due));
             }
             block.nearest.fetch_min(nearest, MONEY);
             block.searches.fetch_sub(1, MONEY);
@@ -85,14 +84,13 @@ impl Block {
     }
 }
 
-/// The deadline of a slot whose reservation is not settled.
-fn waiting(slots: &Slots, slot: usize) -> u64 {
-    let slot = slots.at(slot);
-    let state = slot.state();
-    let open = matches!(state.phase, Phase::Undecided | Phase::Granted | Phase::Held);
-    match slot.deadline() {
-        0 => NEVER,
-        deadline if open && state.users > 0 => deadline,
-        _ => NEVER,
-    }
+/// The reservation in a slot and its deadline, if it has one and is not settled.
+///
+/// The deadline may be that of the slot's next reservation already. Then the id is stale, and
+/// whoever joins it finds that out.
+fn waiting(slots: &Slots, index: usize) -> Option<(ReservationId, u64)> {
+    let slot = slots.at(index);
+    let (id, phase) = slots.current(index)?;
+    let open = matches!(phase, Phase::Undecided | Phase::Granted | Phase::Held | Phase::Expiring);
+    Some((id, slot.deadline())).filter(|&(_, deadline)| open && deadline != 0)
 }

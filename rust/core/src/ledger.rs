@@ -12,7 +12,7 @@ use crate::history::{History, Kind, Record};
 use crate::labels::{Labels, LabelsId, Vocabulary};
 use crate::path::{Alone, Tree};
 use crate::reservation::{Demand, MAX_DRAWS, Phase, Request, ReservationId, Slot};
-use crate::sync::{AtomicU64, MONEY, Mutex, ProcessCounter, STATISTIC, lock};
+use crate::sync::{AtomicU64, MONEY, Mutex, ProcessCounter, STATISTIC, lock, yield_now};
 use crate::wallet::{MAX_DEPTH, NewWallet, Node, WalletId, check_name};
 
 /// How many times this process, or one that it came from, was a fork's child.
@@ -523,7 +523,7 @@ impl Ledger {
             ..Record::of(Kind::Commit, slot.wallet(), standing)
         };
         if standing > reserved {
-            self.charge_overage(slot.wallet(), standing - reserved)?;
+            self.charge_overage(slot.wallet(), standing - reserved);
             return Ok(Some(self.book_charge(record, blob)));
         }
         let charge = self.book_charge(record, blob);
@@ -604,7 +604,7 @@ impl Ledger {
         if let Some(settled) = slot.settled() {
             return Err(Error::Settled(settled));
         }
-        let room = MAX_AMOUNT.saturating_sub(self.owed(slot.wallet()));
+        let room = MAX_AMOUNT.saturating_sub(self.most_owed(slot.wallet()));
         if asked > MAX_AMOUNT || asked - reserved > room {
             return Err(AmountError::TooLarge { scale: 0 }.into());
         }
@@ -614,12 +614,18 @@ impl Ledger {
         }
     }
 
-    fn charge_overage(&self, wallet: WalletId, extra: u64) -> Result<(), Error> {
+    /// The most that a wallet which pays with this one owes.
+    fn most_owed(&self, wallet: WalletId) -> u64 {
         let node = self.tree.node(wallet);
-        if node.soft_chain > 0 && self.pay(wallet, extra, Demand::Usual).is_ok() {
-            return Ok(());
+        let above = node.parent.filter(|_| node.shared).map_or(0, |parent| self.most_owed(parent));
+        self.owed(wallet).max(above)
+    }
+
+    fn charge_overage(&self, wallet: WalletId, extra: u64) {
+        let draws = self.tree.node(wallet).soft_chain > 0;
+        if !draws || self.pay(wallet, extra, Demand::Usual).is_err() {
+            self.tree.force(wallet, extra);
         }
-        self.tree.force(wallet, extra)
     }
 
     /// Returns what a settled reservation did not spend: what was drawn first, from the top down.
@@ -649,24 +655,27 @@ impl Ledger {
         }
         let now = self.clock.monotonic();
         let mut expired = 0;
-        self.expiry
-            .sweep(&self.tree.slots, now, |slot| expired += u64::from(self.expire_slot(slot, now)));
+        self.expiry.sweep(&self.tree.slots, now, |id| {
+            expired += u64::from(self.expire_one(id, now));
+        });
         expired
     }
 
-    fn expire_slot(&self, index: usize, now: u64) -> bool {
-        let Some(id) = self.tree.slots.current(index) else {
-            return false;
-        };
+    /// Gives one back if it is due and nobody else does. When it returns, it is given back.
+    fn expire_one(&self, id: ReservationId, now: u64) -> bool {
         // Registered, the slot stays this reservation's while its money is returned.
-        let Some(slot) = self.tree.slots.join(id) else {
-            return false;
-        };
+        let Some(slot) = self.tree.slots.join(id) else { return false };
         let due = slot.deadline() != 0 && slot.deadline() <= now;
-        let won = due && slot.advance(Phase::Held, Phase::Expired).is_ok();
+        let won = due && slot.advance(Phase::Held, Phase::Expiring).is_ok();
         if won {
             self.write_settlement(Kind::Expire, id, slot);
             self.give_back(slot, slot.amount());
+            slot.advance_owned(Phase::Expiring, Phase::Expired);
+        }
+        // Another is just giving it back: a few instructions, after which nobody can be refused
+        // because of this money. The only wait there is, and only for who would refuse.
+        while slot.state().phase == Phase::Expiring {
+            yield_now();
         }
         self.tree.slots.leave(id);
         won
@@ -679,7 +688,7 @@ impl Ledger {
             return Ok(());
         }
         let now = self.clock.monotonic();
-        if slot.deadline() <= now && self.expire_slot(id.slot(), now) {
+        if slot.deadline() <= now && self.expire_one(id, now) {
             return Err(Error::Settled(Settled::Expired));
         }
         Ok(())

@@ -262,24 +262,16 @@ impl Tree {
     }
 
     /// A charge that cannot be refused: the money is spent. What is missing is owed.
-    pub(crate) fn force(&self, wallet: WalletId, amount: u64) -> Result<(), Error> {
+    pub(crate) fn force(&self, wallet: WalletId, amount: u64) {
         let node = self.node(wallet);
-        if node.shared {
-            return self.force_path(wallet, amount);
+        let taken = if node.shared { self.force_path(wallet, amount) } else { Err(Error::Full) };
+        if taken.is_ok() {
+            return;
         }
-        let mut word = node.word.load();
-        loop {
-            // A soft slice's pending charge reads its draw off the balance, which must not sink
-            // meanwhile.
-            if word.pending {
-                self.help(ReservationId(word.last));
-                word = node.word.load();
-                continue;
-            }
-            match node.word.swap(word, word.less(amount)) {
-                Ok(()) => return Ok(()),
-                Err(other) => word = other,
-            }
+        // Alone, or without a slot left to charge all at one instant: then one after the other.
+        self.change(node, |word| Some(word.less(amount)));
+        if let Some(parent) = node.parent.filter(|_| node.shared) {
+            self.force(parent, amount);
         }
     }
 
@@ -287,7 +279,8 @@ impl Tree {
         let labels = crate::labels::LabelsId(0);
         let request = Request { wallet, amount, labels, deadline: 0, demand: Demand::Forced };
         let (id, slot) = self.slots.take(request)?;
-        self.take_path(id, slot)?;
+        let taken = self.take_path(id, slot);
+        debug_assert!(taken.is_ok(), "nothing objects to a forced charge");
         slot.advance_owned(Phase::Granted, Phase::Committed);
         self.slots.leave(id);
         Ok(())
@@ -386,7 +379,8 @@ impl Tree {
             .map_or(0, Word::available)
     }
 
-    /// Changes a clean word, unless there is nothing to change; returns what it was.
+    /// Changes a clean word, unless there is nothing to change; returns what it was. Clean, because
+    /// a soft slice's pending charge reads its draw off the balance, which must not sink meanwhile.
     fn change(&self, node: &Node, next: impl Fn(Word) -> Option<Word>) -> Option<Word> {
         let mut word = node.word.load();
         loop {

@@ -61,6 +61,8 @@ pub(crate) enum Phase {
     Expired = 6,
     /// Settled: all that was set aside is spent. The usual case, which needs no proposal.
     CommittedWhole = 7,
+    /// Its time ran out, and its money is about to be given back.
+    Expiring = 8,
 }
 
 impl Phase {
@@ -74,6 +76,7 @@ impl Phase {
             5 => Phase::Released,
             6 => Phase::Expired,
             7 => Phase::CommittedWhole,
+            8 => Phase::Expiring,
             _ => unreachable!("a slot's state has no phase {bits}"),
         }
     }
@@ -273,7 +276,7 @@ impl Slot {
             Phase::CommittedWhole => Some(Settled::Committed(self.amount())),
             Phase::Committed => Some(Settled::Committed(self.outcome.load(MONEY) & !COMMIT)),
             Phase::Released => Some(Settled::Released),
-            Phase::Expired => Some(Settled::Expired),
+            Phase::Expiring | Phase::Expired => Some(Settled::Expired),
             Phase::Undecided | Phase::Granted | Phase::Refused | Phase::Held => None,
         }
     }
@@ -378,10 +381,10 @@ impl Slots {
         }
     }
 
-    /// The reservation that a slot is in use for.
-    pub(crate) fn current(&self, index: usize) -> Option<ReservationId> {
+    /// The reservation that a slot is in use for, and where it stands.
+    pub(crate) fn current(&self, index: usize) -> Option<(ReservationId, Phase)> {
         let state = self.at(index).state();
-        (state.users > 0).then(|| ReservationId::new(state.generation, index))
+        (state.users > 0).then(|| (ReservationId::new(state.generation, index), state.phase))
     }
 
     /// A slot of one's own, undecided, with what is asked for in it.
@@ -549,7 +552,7 @@ mod tests {
 
     #[test]
     fn states_and_verdicts_pack() {
-        for phase in 0..8 {
+        for phase in 0..9 {
             let state =
                 State { generation: (1 << 35) - 1, phase: Phase::from_bits(phase), users: 5 };
             assert_eq!(State::unpack(state.pack()), state);

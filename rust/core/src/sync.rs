@@ -49,6 +49,14 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
+/// Lets others run.
+pub(crate) fn yield_now() {
+    #[cfg(not(loom))]
+    std::thread::yield_now();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
 /// A small number for the running thread, so that threads can keep out of each other's way.
 #[cfg(not(loom))]
 pub(crate) fn lane() -> usize {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::money::{in_range, shown};
+
 #[pyclass(frozen, module = "outlay.testing")]
 pub(crate) struct ManualClock {
     pub(crate) clock: Arc<outlay_core::ManualClock>,
@@ -18,7 +20,7 @@ impl ManualClock {
         ManualClock { clock: Arc::new(outlay_core::ManualClock::new()) }
     }
 
-    fn advance(&self, seconds: f64) -> PyResult<()> {
+    fn advance(&self, seconds: &Bound<'_, PyAny>) -> PyResult<()> {
         self.clock.advance(duration("seconds", seconds)?);
         Ok(())
     }
@@ -30,13 +32,13 @@ impl ManualClock {
 }
 
 /// A span of time that is not negative, not infinite, and below three hundred years.
-pub(crate) fn duration(name: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|span| span.as_secs() < 9_000_000_000)
-        .ok_or_else(|| {
-            PyValueError::new_err(format!(
-                "{name}={seconds} is no span of time: give seconds, from 0 to 9,000,000,000"
-            ))
-        })
+pub(crate) fn duration(name: &str, seconds: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let span =
+        in_range::<f64>(seconds)?.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    span.filter(|span| span.as_secs() < 9_000_000_000).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "{name}={} is no span of time: give seconds, from 0 to 9,000,000,000",
+            shown(seconds)
+        ))
+    })
 }

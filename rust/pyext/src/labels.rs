@@ -21,13 +21,13 @@ pub(crate) struct Given<'a, 'py> {
 
 type Four<T> = [T; 4];
 
-/// A label set seen before on this thread, by the identity of its strings. They are kept alive with
-/// it, so an identity is not another string's.
+/// A label set seen before on this thread, by the identity of what was given. That is kept alive
+/// with it, so an identity is not another string's.
 struct Seen {
     ledger: u64,
     identities: Four<usize>,
     id: LabelsId,
-    _strings: Four<Option<Py<PyString>>>,
+    _given: Four<Option<Py<PyAny>>>,
 }
 
 const PLACES: usize = 64;
@@ -89,8 +89,8 @@ fn intern(
         Some(py) => raised(py, book, About::wallet(outlay_core::WalletId(0)), error),
         None => PyTypeError::new_err(error.to_string()),
     })?;
-    let strings = [service, agent, run, model].map(|label| label.map(Bound::unbind));
-    let seen = Seen { ledger: book.serial, identities, id, _strings: strings };
+    let given = given.map(|label| label.map(|label| label.clone().unbind()));
+    let seen = Seen { ledger: book.serial, identities, id, _given: given };
     // Without its thread-locals, a thread that is being torn down only loses the shortcut.
     let replaced = CACHE.try_with(|cache| {
         cache.try_borrow_mut().ok().and_then(|mut cache| cache[place(identities)].replace(seen))

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use outlay_core::{Clock, Config, Error, NewWallet, WalletId};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::clock::ManualClock;
 use crate::errors::{About, DuplicateNameError, InvalidNameError, raised};
 use crate::metadata;
-use crate::money::{amount_of, check_scale};
+use crate::money::{Scale, amount_of, in_range, shown};
 use crate::wallet::Wallet;
 
 /// A core ledger with what Python adds to it.
@@ -69,15 +70,22 @@ impl Ledger {
     #[pyo3(signature = (unit, scale, keep, clock))]
     fn new(
         unit: String,
-        scale: i64,
-        keep: u64,
+        scale: Scale,
+        keep: &Bound<'_, PyAny>,
         clock: Option<&Bound<'_, ManualClock>>,
     ) -> PyResult<Self> {
         // Only uniqueness matters.
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let scale = check_scale(scale)?;
+        let scale = scale.0;
         let clock = clock
             .map_or_else(Clock::default, |clock| Clock::Manual(Arc::clone(&clock.get().clock)));
+        let negative =
+            || PyValueError::new_err(format!("keep={} is no number of records", shown(keep)));
+        let keep = match in_range::<u64>(keep)? {
+            Some(keep) => keep,
+            None if keep.lt(0)? => return Err(negative()),
+            None => u64::MAX,
+        };
         let core = outlay_core::Ledger::new(Config { keep, clock });
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         Ok(Ledger { book: Arc::new(Book { core, unit, scale, serial }) })
@@ -109,8 +117,10 @@ impl Ledger {
         Ok(self.open(py)?.roots().into_iter().map(wallet).collect())
     }
 
-    fn find(&self, py: Python<'_>, path: &str) -> PyResult<Option<Wallet>> {
+    fn find(&self, py: Python<'_>, path: &Bound<'_, PyString>) -> PyResult<Option<Wallet>> {
         let core = self.open(py)?;
+        // Text that is not UTF-8 is no wallet's name.
+        let Ok(path) = path.to_str() else { return Ok(None) };
         let mut at = None;
         for name in path.split('/') {
             at = core.find(at, name);

@@ -26,12 +26,15 @@ pub(crate) fn encode(metadata: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Box
 
 fn bytes_of(metadata: &Bound<'_, PyAny>) -> PyResult<Box<[u8]>> {
     static PACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static UNPACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = metadata.py();
-    let encoded = match function(py, &PACK, "pack")?.call1((metadata,)) {
-        Ok(encoded) => encoded,
-        // It tries the other way to keep it, and says what is wrong if there is none.
-        Err(_) => function(py, &ENCODE, "encode")?.call1((metadata,))?,
+    let packed = function(py, &PACK, "pack")?.call1((metadata,));
+    // What cannot be read back is not kept; `encode` tries another way, and says so if there is
+    // none.
+    let encoded = match packed {
+        Ok(packed) if function(py, &UNPACK, "unpack")?.call1((&packed,)).is_ok() => packed,
+        _ => function(py, &ENCODE, "encode")?.call1((metadata,))?,
     };
     Ok(encoded.cast::<PyBytes>()?.as_bytes().into())
 }

@@ -1,7 +1,7 @@
 //! Amounts: whatever people write, as an integer; and back, as a Decimal.
 
-use outlay_core::amount;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use outlay_core::amount::{self, AmountError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
@@ -24,28 +24,45 @@ pub(crate) fn amount_of(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
 #[inline(always)]
 pub(crate) fn payable(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
     match amount_of(value, scale)? {
-        0 => Err(invalid(value, amount::AmountError::Zero)),
+        0 => Err(invalid(value, AmountError::Zero)),
         amount => Ok(amount),
     }
 }
 
 #[cold]
 fn read(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
-    let text = if value.is_instance_of::<PyBool>() {
+    let py = value.py();
+    if value.is_instance_of::<PyBool>() {
         return Err(wrong_type(value));
+    }
+    let parsed = if let Ok(int) = value.cast::<PyInt>() {
+        whole(int, scale)?
     } else if let Ok(float) = value.cast::<PyFloat>() {
-        // Rust prints the shortest decimal that reads back as the same float, which is what was
-        // meant.
-        format!("{}", float.value())
-    } else if value.is_instance_of::<PyString>() || value.is_instance(decimal_class(value.py())?)? {
-        value.str()?.to_string()
+        // Rust prints the shortest decimal that reads back as the same float: what was meant.
+        amount::parse(&format!("{}", float.value()), scale)
+    } else if let Ok(text) = value.cast::<PyString>() {
+        // Its own text, whatever a subclass's __str__ says.
+        text.to_str().map_or(Err(AmountError::NotANumber), |text| amount::parse(text, scale))
+    } else if value.is_instance(decimal_class(py)?)? {
+        let text = decimal_class(py)?.getattr("__str__")?.call1((value,))?;
+        amount::parse(text.cast::<PyString>()?.to_str()?, scale)
     } else {
-        match value.call_method0("__index__") {
-            Ok(int) => int.str()?.to_string(),
-            Err(_) => return Err(wrong_type(value)),
+        match py.import("operator")?.call_method1("index", (value,)) {
+            Ok(int) => whole(int.cast::<PyInt>()?, scale)?,
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(wrong_type(value)),
+            Err(error) => return Err(error),
         }
     };
-    amount::parse(&text, scale).map_err(|why| invalid(value, why))
+    parsed.map_err(|why| invalid(value, why))
+}
+
+/// A whole number of units, however large.
+fn whole(int: &Bound<'_, PyInt>, scale: u8) -> PyResult<Result<u64, AmountError>> {
+    if let Ok(units) = int.extract::<i64>() {
+        return Ok(amount::whole(units, scale));
+    }
+    let less = int.py().get_type::<PyInt>().call_method1("__lt__", (int, 0))?;
+    Ok(Err(if less.is_truthy()? { AmountError::Negative } else { AmountError::TooLarge { scale } }))
 }
 
 fn decimal_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
@@ -63,9 +80,9 @@ fn wrong_type(value: &Bound<'_, PyAny>) -> PyErr {
     ))
 }
 
-fn invalid(value: &Bound<'_, PyAny>, why: amount::AmountError) -> PyErr {
+fn invalid(value: &Bound<'_, PyAny>, why: AmountError) -> PyErr {
     let rounded = match why {
-        amount::AmountError::TooPrecise { scale } => {
+        AmountError::TooPrecise { scale } => {
             format!(", e.g. round({}, {scale})", shown(value))
         }
         _ => String::new(),
@@ -74,8 +91,9 @@ fn invalid(value: &Bound<'_, PyAny>, why: amount::AmountError) -> PyErr {
 }
 
 /// The value as its author wrote it, cut short.
-fn shown(value: &Bound<'_, PyAny>) -> String {
-    let text = value.repr().map_or_else(|_| "this".into(), |text| text.to_string());
+pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
+    let text =
+        value.repr().map_or_else(|_| "this".into(), |text| text.to_string_lossy().into_owned());
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -88,23 +106,57 @@ pub(crate) fn to_decimal(py: Python<'_>, nanos: impl Into<i128>, scale: u8) -> P
     Ok(decimal_class(py)?.call1((text,))?.unbind())
 }
 
-#[pyfunction]
-#[pyo3(signature = (amount, scale = 9))]
-pub(crate) fn nanos(amount: &Bound<'_, PyAny>, scale: i64) -> PyResult<u64> {
-    amount_of(amount, check_scale(scale)?)
+/// How many decimal places an amount has, as Python says it.
+pub(crate) struct Scale(pub(crate) u8);
+
+impl Default for Scale {
+    fn default() -> Self {
+        Scale(amount::MAX_SCALE)
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Scale {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let scale = in_range::<u8>(&value)?.filter(|&scale| scale <= amount::MAX_SCALE);
+        scale.map(Scale).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "scale={} is no number of decimal places: give 0 to {}",
+                shown(&value),
+                amount::MAX_SCALE
+            ))
+        })
+    }
+}
+
+/// A number, or None if it is out of range: how Python says that differs from kind to kind.
+pub(crate) fn in_range<'py, T>(value: &Bound<'py, PyAny>) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
+    match value.extract::<T>() {
+        Ok(number) => Ok(Some(number)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[pyfunction]
-#[pyo3(signature = (nanos, scale = 9))]
-pub(crate) fn decimal(py: Python<'_>, nanos: i128, scale: i64) -> PyResult<Py<PyAny>> {
-    to_decimal(py, nanos, check_scale(scale)?)
+#[pyo3(signature = (amount, scale = Scale::default()), text_signature = "(amount, scale=9)")]
+pub(crate) fn nanos(amount: &Bound<'_, PyAny>, scale: Scale) -> PyResult<u64> {
+    amount_of(amount, scale.0)
 }
 
-pub(crate) fn check_scale(scale: i64) -> PyResult<u8> {
-    u8::try_from(scale).ok().filter(|&scale| scale <= amount::MAX_SCALE).ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "scale={scale} is no number of decimal places: give 0 to {}",
-            amount::MAX_SCALE
-        ))
-    })
+#[pyfunction]
+#[pyo3(signature = (nanos, scale = Scale::default()), text_signature = "(nanos, scale=9)")]
+pub(crate) fn decimal(
+    py: Python<'_>,
+    nanos: &Bound<'_, PyAny>,
+    scale: Scale,
+) -> PyResult<Py<PyAny>> {
+    let number = in_range::<i128>(nanos)?.ok_or_else(|| {
+        PyValueError::new_err(format!("{} is no sum of amounts: it is too large", shown(nanos)))
+    })?;
+    to_decimal(py, number, scale.0)
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::charge::{Charge, Owner};
 use crate::clock::duration;
 use crate::errors::{About, raised};
-use crate::money::amount_of;
+use crate::money::{amount_of, shown};
 use crate::ready::Ready;
 use crate::wallet::{Wallet, announce};
 
@@ -23,14 +23,12 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(crate) fn new(ttl: Option<f64>, overage: &str, on_cancel: &str) -> PyResult<Self> {
-        let ttl = match ttl {
-            None => None,
-            Some(0.0) => {
-                return Err(PyValueError::new_err("ttl=0 would expire at once; leave it out"));
-            }
-            Some(seconds) => Some(duration("ttl", seconds)?.as_nanos() as u64),
-        };
+    pub(crate) fn new(
+        ttl: Option<&Bound<'_, PyAny>>,
+        overage: &str,
+        on_cancel: &str,
+    ) -> PyResult<Self> {
+        let ttl = ttl.map(span).transpose()?;
         let overage = match overage {
             "debt" => Overage::Debt,
             "raise" => Overage::Refuse,
@@ -42,6 +40,17 @@ impl Terms {
             other => return Err(unknown("on_cancel", other, "\"commit\" or \"release\"")),
         };
         Ok(Terms { ttl, overage, commits_on_cancel })
+    }
+}
+
+/// A time to live, in nanoseconds.
+fn span(ttl: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match duration("ttl", ttl)?.as_nanos() as u64 {
+        0 => Err(PyValueError::new_err(format!(
+            "ttl={} would expire at once: give at least a nanosecond, or leave it out",
+            shown(ttl)
+        ))),
+        nanos => Ok(nanos),
     }
 }
 

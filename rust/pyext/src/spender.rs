@@ -68,7 +68,7 @@ impl Spender {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-        ttl: Option<f64>,
+        ttl: Option<&Bound<'_, PyAny>>,
         overage: &str,
         on_cancel: &str,
     ) -> PyResult<Reservation> {
@@ -89,7 +89,7 @@ impl Spender {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-        ttl: Option<f64>,
+        ttl: Option<&Bound<'_, PyAny>>,
         overage: &str,
         on_cancel: &str,
     ) -> PyResult<Option<Reservation>> {

@@ -264,7 +264,7 @@ impl Wallet {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-        ttl: Option<f64>,
+        ttl: Option<&Bound<'_, PyAny>>,
         overage: &str,
         on_cancel: &str,
     ) -> PyResult<Reservation> {
@@ -283,7 +283,7 @@ impl Wallet {
         run: Option<&Bound<'_, PyAny>>,
         model: Option<&Bound<'_, PyAny>>,
         metadata: Option<&Bound<'_, PyAny>>,
-        ttl: Option<f64>,
+        ttl: Option<&Bound<'_, PyAny>>,
         overage: &str,
         on_cancel: &str,
     ) -> PyResult<Option<Reservation>> {
@@ -358,8 +358,11 @@ impl Wallet {
         Ok(children.into_iter().map(|child| self.sibling(child)).collect())
     }
 
-    fn find(&self, py: Python<'_>, name: &str) -> PyResult<Option<Wallet>> {
-        Ok(self.open(py)?.find(Some(self.id), name).map(|child| self.sibling(child)))
+    fn find(&self, py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<Option<Wallet>> {
+        let core = self.open(py)?;
+        // Text that is not UTF-8 is no wallet's name.
+        let Ok(name) = name.to_str() else { return Ok(None) };
+        Ok(core.find(Some(self.id), name).map(|child| self.sibling(child)))
     }
 
     fn book(&self) -> Ledger {
