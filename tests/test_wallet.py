@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import gc
 import json
 import uuid
 from decimal import Decimal
@@ -26,6 +27,7 @@ from outlay import (
     OverageError,
     RefusalError,
     ReservationExpiredError,
+    SettledError,
     Wallet,
 )
 from outlay.testing import ManualClock
@@ -252,6 +254,13 @@ def test_exhausted_is_when_nothing_can_be_spent(task: Wallet) -> None:
     assert child.is_exhausted()
 
 
+def test_a_shared_child_is_exhausted_with_its_parent(task: Wallet) -> None:
+    """Its cap may have room, but nothing can be spent where the money is gone."""
+    child = task.create_child("child", 500, shared=True)
+    task.spend(1000)
+    assert (child.available, child.is_exhausted()) == (500, True)
+
+
 # Reservations
 
 
@@ -372,6 +381,22 @@ def test_a_failure_is_not_hidden_by_an_expiry(task: Wallet, clock: ManualClock) 
     with pytest.raises(Boom), task.reserve(10, ttl=1) as hold:
         fail_after(clock.advance, 1)
     assert (hold.state, balance(task)) == ("expired", (1000, 0, 0))
+
+
+def test_a_block_that_outlives_its_ttl_is_told(task: Wallet, clock: ManualClock) -> None:
+    """Leaving it normally cannot commit what went back: the work is done and nobody has paid."""
+    with pytest.raises(ReservationExpiredError), task.reserve(10, ttl=1):
+        clock.advance(1)
+    assert balance(task) == (1000, 0, 0)
+
+
+def test_a_reservation_that_is_dropped_is_committed(task: Wallet) -> None:
+    """Nobody can settle it any more and it may have been billed: it is charged, with a warning."""
+    hold = task.reserve(10)
+    with pytest.warns(ResourceWarning, match="task"):
+        del hold
+        gc.collect()
+    assert balance(task) == (990, 0, 10)
 
 
 @pytest.mark.parametrize(("on_cancel", "spent"), [(None, 10), ("commit", 10), ("release", 0)])
@@ -551,17 +576,58 @@ def test_overage_may_be_refused(task: Wallet) -> None:
     assert hold.commit(10) is not None
 
 
-def test_a_refused_overage_in_a_block_releases(task: Wallet) -> None:
-    """The OverageError leaves the block as an exception does, and is what the caller sees."""
+def test_a_refused_overage_in_a_block_is_paid_as_far_as_reserved(task: Wallet) -> None:
+    """The money is known to be spent: the block commits what it has, and the caller is told."""
     with pytest.raises(OverageError), task.reserve(10, overage="raise") as hold:
         hold.commit(11)
-    assert (hold.state, balance(task)) == ("released", (1000, 0, 0))
+    assert (hold.state, balance(task)) == ("committed", (990, 0, 10))
+
+
+@pytest.mark.parametrize("settle", ["commit", "release"])
+def test_a_settled_reservation_cannot_be_entered(task: Wallet, settle: str) -> None:
+    """Its block would run unpaid."""
+    hold = task.reserve(10)
+    getattr(hold, settle)()
+    with pytest.raises(SettledError), hold:
+        pytest.fail("the block ran")
+
+
+@pytest.mark.filterwarnings("always::ResourceWarning")
+@pytest.mark.parametrize(
+    "drop",
+    [
+        lambda task: print(task.reserve(600), task.reserve(600)),
+        lambda task: [task.reserve(300) for _ in range(5)],
+        lambda task: print(task.reserve(1), 1 / 0),
+    ],
+    ids=["second refused", "comprehension", "division"],
+)
+def test_an_exception_survives_the_holds_it_drops(task: Wallet, drop: Any) -> None:
+    """Holds that an exception drops unsettled are committed, and it goes on its way."""
+    with pytest.warns(ResourceWarning, match="committed"):
+        pytest.raises((InsufficientCreditsError, ZeroDivisionError), drop, task)
+    assert task.reserved == 0
+    assert task.spent > 0
+
+
+def test_refusals_of_large_amounts_are_exact(ledger: Ledger) -> None:
+    """Also along a shared path, where a refusal is packed into a word."""
+    shared = ledger.wallets.create("rich", 4_000_000_000).create_child("c", 10**9, shared=True)
+    with pytest.raises(InsufficientCreditsError) as refused:
+        shared.spend(1_500_000_000)
+    assert (refused.value.available, refused.value.fits) == (10**9, 10**9)
+
+
+def test_what_was_refused_stops_counting_at_the_largest_amount(task: Wallet) -> None:
+    """The sum does not go round."""
+    for _ in range(5):
+        assert task.try_spend(4_611_686_018) is None
+    assert task.get_receipt().refused > 4_611_686_018
 
 
 # Soft caps
 
 
-@pytest.mark.filterwarnings("default")
 def test_a_soft_root_goes_on_past_its_budget(ledger: Ledger) -> None:
     """What it spends beyond is overdraft; available stays at zero, and a refill repays first."""
     soft = ledger.wallets.create("soft", 10, hard_cap=False)
@@ -572,7 +638,6 @@ def test_a_soft_root_goes_on_past_its_budget(ledger: Ledger) -> None:
     assert (soft.available, soft.overdraft) == (5, 0)
 
 
-@pytest.mark.filterwarnings("default")
 def test_a_soft_cap_of_a_shared_child_is_advice(task: Wallet) -> None:
     """It is refused only where its parent is; what is past the cap is overdraft."""
     soft = task.create_child("soft", 10, shared=True, hard_cap=False)
@@ -583,7 +648,6 @@ def test_a_soft_cap_of_a_shared_child_is_advice(task: Wallet) -> None:
     assert refused.value.wallet == "task"
 
 
-@pytest.mark.filterwarnings("default")
 def test_a_soft_slice_draws_on_its_parent(task: Wallet) -> None:
     """It takes what it lacks from its parent, and is refused when the parent cannot pay that."""
     soft = task.create_child("soft", 10, hard_cap=False)
@@ -595,7 +659,6 @@ def test_a_soft_slice_draws_on_its_parent(task: Wallet) -> None:
     assert (refused.value.wallet, refused.value.available) == ("task", 975)
 
 
-@pytest.mark.filterwarnings("default")
 def test_what_was_drawn_and_not_used_is_handed_back(task: Wallet) -> None:
     """When a reservation settles for less, the parent gets its money before the slice does."""
     soft = task.create_child("soft", 10, hard_cap=False)
@@ -606,6 +669,48 @@ def test_what_was_drawn_and_not_used_is_handed_back(task: Wallet) -> None:
     again = soft.reserve(25)
     again.release()
     assert (soft.available, soft.overdraft, task.available) == (0, 2, 988)
+
+
+def test_a_soft_slice_uses_what_has_expired_before_it_draws(
+    task: Wallet, clock: ManualClock
+) -> None:
+    """Money that was only held too long is its own: there is nothing to draw, and no overdraft."""
+    soft = task.create_child("soft", 10, hard_cap=False)
+    hold = soft.reserve(10, ttl=1)
+    clock.advance(1)
+    soft.spend(10)
+    assert (soft.available, soft.overdraft, task.available) == (0, 0, 990)
+    assert hold.state == "expired"
+
+
+def test_draws_go_up_through_two_soft_slices(ledger: Ledger) -> None:
+    """Each draws on the next; a refusal further up still names the wallet that was short."""
+    root = ledger.wallets.create("root", 10)
+    team = root.create_child("team", 100, shared=True)
+    lead = team.create_child("lead", 0, hard_cap=False)
+    aide = lead.create_child("aide", 0, hard_cap=False)
+    with pytest.raises(InsufficientCreditsError) as refused:
+        aide.spend(20)
+    assert (refused.value.wallet, refused.value.available) == ("root", 10)
+    aide.spend(7)
+    assert [int(w.available) for w in (root, team, lead, aide)] == [3, 93, 0, 0]
+    assert [int(w.overdraft) for w in (root, team, lead, aide)] == [0, 0, 7, 7]
+
+
+def test_overdraft_is_announced_once_per_crossing(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning is logged when a soft wallet falls below its budget, not while it stays there."""
+    soft = ledger.wallets.create("soft", 10, hard_cap=False)
+    soft.spend(10)
+    assert caplog.records == []
+    for _ in range(3):
+        soft.spend(5)
+    assert [(r.name, r.levelname) for r in caplog.records] == [("outlay", "WARNING")]
+    assert "soft" in caplog.text
+    soft.add_credits(20)
+    soft.reserve(10).commit()
+    assert len(caplog.records) == 2
 
 
 # Moving money
@@ -642,7 +747,6 @@ def test_a_shared_parent_transfers_along_its_path(task: Wallet) -> None:
     assert [int(w.available) for w in (task, team, leaf)] == [975, 75, 25]
 
 
-@pytest.mark.filterwarnings("default")
 def test_overdraft_pays_for_no_slices(ledger: Ledger) -> None:
     """A soft wallet may overspend; it may not give away or hand down what it has not got."""
     soft = ledger.wallets.create("soft", 100, hard_cap=False)

@@ -97,9 +97,10 @@ class Charge:
 class Reservation:
     """Money set aside. It ends with its scope, as a sync or an async context manager.
 
-    Leaving normally commits it in full, unless it was settled inside. An exception releases it.
-    Cancellation, or anything else that is no `Exception`, commits it in full, because the call may
-    have been billed; `on_cancel="release"` says otherwise.
+    Leaving normally commits it in full, unless it was settled inside. An exception releases it,
+    unless a commit above it was refused: then it is spent. Cancellation, or anything else that is
+    no `Exception`, commits it in full, because the call may have been billed;
+    `on_cancel="release"` says otherwise. A scope cannot be entered once it is settled.
     """
 
     @property

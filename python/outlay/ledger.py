@@ -93,8 +93,8 @@ class Ledger:
         """Check that money is conserved; return what is not as it should be.
 
         It compares every wallet's balance, what is set aside, and the sum of all money with what
-        the records add up to. While others spend it waits, up to a tenth of a second, for an
-        instant in which nothing is under way.
+        the records add up to. While others spend it looks again, for a tenth of a second and eight
+        times at least, and reports only what stays the same.
         """
         counts = "open reservations"
         return [

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::ledger::Ledger;
 use crate::reservation::Phase;
@@ -22,24 +22,34 @@ pub struct Finding {
     pub found: i128,
 }
 
-/// How often an audit that finds something looks again, a millisecond apart: a spender may be
-/// between taking money and writing it down.
-const LOOKS: u32 = 100;
+impl Finding {
+    fn same_as(&self, other: &Finding) -> bool {
+        (self.wallet, self.rule, self.expected - self.found)
+            == (other.wallet, other.rule, other.expected - other.found)
+    }
+}
+
+/// For how long an audit that finds something looks again, and how often at the least.
+const PATIENCE: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 8;
 
 impl Ledger {
-    /// Checks that money is conserved; returns what is not as it should be. While others spend, it
-    /// waits a little for a moment in which nothing is under way: only what stays wrong is
-    /// reported.
+    /// Checks that money is conserved; returns what is not as it should be.
+    ///
+    /// While others spend, money is seen between being taken and being written down. Such a
+    /// difference changes from look to look; only one that stays the same is reported.
     #[must_use]
     pub fn audit(&self) -> Vec<Finding> {
         self.expire();
+        let start = Instant::now();
         let mut findings = self.look();
-        for _ in 1..LOOKS {
-            if findings.is_empty() {
-                break;
-            }
+        let mut looks = 1;
+        while !findings.is_empty() && (looks < LOOKS || start.elapsed() < PATIENCE) {
             thread::sleep(Duration::from_millis(1));
+            let before = findings;
             findings = self.look();
+            findings.retain(|finding| before.iter().any(|other| finding.same_as(other)));
+            looks += 1;
         }
         findings
     }

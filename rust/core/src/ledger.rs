@@ -357,6 +357,7 @@ impl Ledger {
     #[inline]
     fn set_aside(&self, request: Request) -> Result<ReservationId, Error> {
         let node = self.tree.node(request.wallet);
+        self.expire_before_overdraft(node);
         let (id, slot) = self.tree.slots.take(request)?;
         if request.deadline != 0 {
             self.expiry.note(id.slot(), request.deadline);
@@ -377,7 +378,9 @@ impl Ledger {
                 Err(verdict) => {
                     slot.advance_owned(Phase::Undecided, Phase::Refused);
                     self.tree.slots.leave(id);
-                    return Err(verdict.refusal(request.wallet, request.amount).into());
+                    return Err(verdict
+                        .refusal(request.wallet, request.amount, || verdict.available())
+                        .into());
                 }
             }
         }
@@ -410,11 +413,14 @@ impl Ledger {
     #[inline]
     fn pay(&self, wallet: WalletId, amount: u64, demand: Demand) -> Result<(), Error> {
         let node = self.tree.node(wallet);
+        self.expire_before_overdraft(node);
         if !node.shared {
             match self.tree.take_alone(node, amount, demand) {
                 Ok(Alone::Paid) => return Ok(()),
                 Ok(Alone::NeedsParent) => {}
-                Err(verdict) => return Err(verdict.refusal(wallet, amount).into()),
+                Err(verdict) => {
+                    return Err(verdict.refusal(wallet, amount, || verdict.available()).into());
+                }
             }
         }
         let labels = LabelsId(0);
@@ -465,7 +471,8 @@ impl Ledger {
         if let Err(Error::Refused(_)) = answer {
             let node = self.tree.node(wallet);
             node.refusals.fetch_add(1, STATISTIC);
-            node.refused.fetch_add(amount, STATISTIC);
+            let more = |refused: u64| Some(refused.saturating_add(amount));
+            let _ = node.refused.fetch_update(STATISTIC, STATISTIC, more);
         }
         answer
     }
@@ -659,6 +666,14 @@ impl Ledger {
             expired += u64::from(self.expire_one(id, now));
         });
         expired
+    }
+
+    /// Money that is only held too long is a soft wallet's own: there is nothing to overdraw yet.
+    #[inline]
+    fn expire_before_overdraft(&self, node: &Node) {
+        if node.may_overdraw {
+            self.expire();
+        }
     }
 
     /// Gives one back if it is due and nobody else does. When it returns, it is given back.

@@ -146,7 +146,8 @@ impl Tree {
         }
         let verdict = slot.verdict();
         let step = self.step_at(slot, verdict.level());
-        Err(verdict.refusal(step.wallet, step.amount))
+        let exact = || self.node(step.wallet).word.load().available().min(step.amount - 1);
+        Err(verdict.refusal(step.wallet, step.amount, exact))
     }
 
     /// Steps 1 to 3. The caller is a user of the slot: its owner, or registered.
@@ -237,7 +238,7 @@ impl Tree {
         let mut next = Some(Step::first(slot.wallet(), slot.amount()));
         while let Some(step) = next {
             let node = self.node(step.wallet);
-            let draw = if node.draws() { slot.draw(step.draws).unwrap_or(0) } else { 0 };
+            let draw = drawn(slot, node, step);
             let back = if refused { step.amount } else { draw };
             let mut word = node.word.load();
             while word.last == id.0 && word.pending {
@@ -255,7 +256,7 @@ impl Tree {
         let mut step = Step::first(slot.wallet(), slot.amount());
         while step.level < level {
             let node = self.node(step.wallet);
-            let draw = slot.draw(step.draws).unwrap_or(0);
+            let draw = drawn(slot, node, step);
             step = climb(node, step, draw).expect("a verdict's level is on its path");
         }
         step
@@ -414,6 +415,11 @@ impl Tree {
             }
         }
     }
+}
+
+/// What a reservation drew at a step; nothing as long as it is not fixed.
+fn drawn(slot: &Slot, node: &Node, step: Step) -> u64 {
+    if node.draws() { slot.draw(step.draws).unwrap_or(0) } else { 0 }
 }
 
 /// Where a settled path goes on, given what the slice here drew.

@@ -316,6 +316,13 @@ impl Verdict {
         }
     }
 
+    pub(crate) fn available(self) -> u64 {
+        match self {
+            Verdict::Short { available, .. } => available,
+            Verdict::Frozen { .. } | Verdict::Closed { .. } => 0,
+        }
+    }
+
     pub(crate) fn level(self) -> u8 {
         match self {
             Verdict::Short { level, .. }
@@ -324,8 +331,17 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn refusal(self, wallet: WalletId, asked: u64) -> Refusal {
+    /// The refusal that it stands for. `exact` says what is left where that is too much for it.
+    pub(crate) fn refusal(
+        self,
+        wallet: WalletId,
+        asked: u64,
+        exact: impl FnOnce() -> u64,
+    ) -> Refusal {
         match self {
+            Verdict::Short { available: VERDICT_AVAILABLE.., .. } => {
+                Refusal::Short { wallet, asked, available: exact() }
+            }
             Verdict::Short { available, .. } => Refusal::Short { wallet, asked, available },
             Verdict::Frozen { .. } => Refusal::Frozen(wallet),
             Verdict::Closed { .. } => Refusal::Closed(wallet),
@@ -432,14 +448,17 @@ impl Slots {
         let slot = self.at(id.slot());
         let mut state = slot.state();
         loop {
-            debug_assert_eq!(state.generation, id.generation());
+            assert!(state.generation == id.generation() && state.users > 0, "left twice");
             match slot.swap_state(state, State { users: state.users - 1, ..state }) {
                 Ok(()) => break,
                 Err(other) => state = other,
             }
         }
         if state.users == 1 {
-            debug_assert!(!matches!(state.phase, Phase::Undecided | Phase::Granted | Phase::Held));
+            assert!(
+                !matches!(state.phase, Phase::Undecided | Phase::Granted | Phase::Held),
+                "a reservation that is not settled has its owner"
+            );
             self.push(id);
         }
     }

@@ -38,11 +38,14 @@ impl Word {
 
     #[inline]
     pub(crate) fn less(self, amount: u64) -> Self {
-        Word { balance: self.balance - signed(amount), ..self }
+        // Only forced charges can come near the end, and only if several race to owe billions of
+        // units. The balance then stays there, and the audit says so, instead of wrapping.
+        Word { balance: self.balance.saturating_sub(signed(amount)), ..self }
     }
 
     #[inline]
     pub(crate) fn plus(self, amount: u64) -> Self {
+        // Cannot overflow: no more than MAX_AMOUNT is ever put into a ledger, or under a cap.
         Word { balance: self.balance + signed(amount), ..self }
     }
 

@@ -193,3 +193,44 @@ fn a_reservation_is_settled_once() {
         assert_eq!(ledger.audit(), []);
     }
 }
+
+/// An audit beside busy spenders does not take what is under way for a fault.
+#[test]
+fn an_audit_under_load_is_clean() {
+    let ledger = Ledger::new(Config { keep: 4_096, ..Config::default() });
+    let root = wallet(&ledger, None, "task", 1_000_000_000, false);
+    let leaf = wallet(&ledger, Some(root), "agent", 1_000_000_000, true);
+    let slices: Vec<WalletId> =
+        (0..50).map(|n| wallet(&ledger, Some(root), &format!("s{n}"), 100_000, false)).collect();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in slices.iter().cycle().take_while(|_| !done.load(Ordering::Relaxed)) {
+                let _ = spend(&ledger, *at, 1);
+                let _ = spend(&ledger, leaf, 1);
+            }
+        });
+        for _ in 0..20 {
+            assert_eq!(ledger.audit(), []);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(ledger.audit(), []);
+}
+
+/// Of two who are short, neither is refused because the other is just giving back what has expired.
+#[test]
+fn nobody_is_refused_while_expired_money_is_given_back() {
+    for _ in 0..3_000 {
+        let ledger = Ledger::new(Config { keep: 64, ..Config::default() });
+        let root = wallet(&ledger, None, "task", 100, false);
+        let hold = ledger.reserve(root, 100, LabelsId(0), Some(1)).unwrap();
+        thread::scope(|scope| {
+            let other = scope.spawn(|| spend(&ledger, root, 50));
+            assert_eq!(spend(&ledger, root, 50), Ok(()));
+            assert_eq!(other.join().unwrap(), Ok(()));
+        });
+        ledger.forget(hold);
+        assert_eq!(ledger.audit(), []);
+    }
+}

@@ -1,5 +1,6 @@
 //! A reservation, as Python sees it: it ends with its scope.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use outlay_core::{Error, LabelsId, Overage, ReservationId, Settled};
@@ -67,6 +68,8 @@ pub(crate) struct Reservation {
     labels: LabelsId,
     blob: Option<Box<[u8]>>,
     terms: Terms,
+    /// A commit above it was refused, so the money is known to be spent.
+    overrun: AtomicBool,
     /// The charge that it came to. Held while settling, so that two threads that commit one
     /// reservation get the same charge.
     charge: Mutex<Option<Py<Charge>>>,
@@ -81,7 +84,16 @@ impl Reservation {
         blob: Option<Box<[u8]>>,
         terms: Terms,
     ) -> Self {
-        Reservation { wallet, id, amount, labels, blob, terms, charge: Mutex::new(None) }
+        Reservation {
+            wallet,
+            id,
+            amount,
+            labels,
+            blob,
+            terms,
+            overrun: AtomicBool::new(false),
+            charge: Mutex::new(None),
+        }
     }
 
     fn error(&self, py: Python<'_>, error: Error) -> PyErr {
@@ -129,6 +141,9 @@ impl Reservation {
             }
             Err(error) => {
                 drop(charge);
+                if matches!(error, Error::Overage { .. }) {
+                    self.overrun.store(true, Ordering::Relaxed);
+                }
                 Err(self.error(py, error))
             }
         }
@@ -142,6 +157,14 @@ impl Reservation {
     fn settled(&self, py: Python<'_>) -> PyResult<Option<Settled>> {
         let settled = self.wallet.get().core().settled(self.id);
         settled.map_err(|error| self.error(py, error))
+    }
+
+    /// A scope whose money is settled already would run unpaid.
+    fn check_held(&self, py: Python<'_>) -> PyResult<()> {
+        match self.settled(py)? {
+            None => Ok(()),
+            Some(settled) => Err(self.error(py, Error::Settled(settled))),
+        }
     }
 
     /// The rules of leaving a scope. After an exception nothing is raised that would replace it.
@@ -158,7 +181,9 @@ impl Reservation {
             return Ok(());
         }
         let failed = exception.is_instance_of::<PyException>();
-        let settled = if failed || !self.terms.commits_on_cancel {
+        let releases = failed || !self.terms.commits_on_cancel;
+        // Written and read by the scope's own thread, or after it was joined.
+        let settled = if releases && !self.overrun.load(Ordering::Relaxed) {
             self.release_core().map_err(|error| self.error(py, error))
         } else {
             self.commit_core(py, self.amount, self.terms.overage).map(drop)
@@ -225,8 +250,9 @@ impl Reservation {
         std::sync::Arc::ptr_eq(&self.wallet.get().book, &ledger.get().book)
     }
 
-    fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __enter__<'py>(slf: Bound<'py, Self>, py: Python<'py>) -> PyResult<Bound<'py, Self>> {
+        slf.get().check_held(py)?;
+        Ok(slf)
     }
 
     #[expect(unused_variables, reason = "the protocol passes them")]
@@ -241,8 +267,9 @@ impl Reservation {
         Ok(false)
     }
 
-    fn __aenter__(slf: Bound<'_, Self>) -> Ready {
-        Ready::new(slf.into_any().unbind())
+    fn __aenter__(slf: Bound<'_, Self>, py: Python<'_>) -> PyResult<Ready> {
+        slf.get().check_held(py)?;
+        Ok(Ready::new(slf.into_any().unbind()))
     }
 
     #[expect(unused_variables, reason = "the protocol passes them")]
@@ -292,8 +319,14 @@ impl Reservation {
         );
         let category = py.get_type::<PyResourceWarning>();
         let message = std::ffi::CString::new(message.replace('\0', "")).unwrap_or_default();
+        // An exception may be on its way through the frame that drops this; it is put aside, as for
+        // every finalizer of Python's own.
+        let on_its_way = PyErr::take(py);
         if let Err(raised) = PyErr::warn(py, &category, &message, 1) {
             raised.write_unraisable(py, None);
+        }
+        if let Some(exception) = on_its_way {
+            exception.restore(py);
         }
     }
 }
