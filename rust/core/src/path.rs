@@ -25,7 +25,7 @@ use crate::arena::Arena;
 use crate::error::{Error, Refusal};
 use crate::reservation::{Demand, MAX_DRAWS, Phase, Request, ReservationId, Slot, Slots, Verdict};
 use crate::sync::{AtomicU32, MONEY, OnceLock};
-use crate::wallet::{MAX_DEPTH, Node, WalletId};
+use crate::wallet::{Node, WalletId};
 use crate::word::{Word, signed};
 
 /// Below this no soft wallet goes: its balance could leave the word. Nine billion units at nine
@@ -140,7 +140,7 @@ impl Tree {
     /// A charge along the path, by a reservation whose slot is filled. The slot stays the caller's:
     /// granted, or refused and to be left.
     pub(crate) fn take_path(&self, id: ReservationId, slot: &Slot) -> Result<(), Refusal> {
-        self.drive(id, slot);
+        self.drive(id, slot, Step::first(slot.wallet(), slot.amount()));
         if slot.state().phase == Phase::Granted {
             return Ok(());
         }
@@ -150,47 +150,44 @@ impl Tree {
         Err(verdict.refusal(step.wallet, step.amount, exact))
     }
 
-    /// Steps 1 to 3. The caller is a user of the slot: its owner, or registered.
-    fn drive(&self, id: ReservationId, slot: &Slot) {
-        if self.install(id, slot) {
-            // Fails if another has decided, the same way or, having met a short wallet, the other.
-            let _ = slot.advance(Phase::Undecided, Phase::Granted);
+    /// Steps 1 to 3, from one level upwards. The caller is a user of the slot: its owner, or
+    /// registered.
+    fn drive(&self, id: ReservationId, slot: &Slot, step: Step) {
+        let node = self.node(step.wallet);
+        let Some(word) = self.install(id, slot, node, step) else {
+            return self.clear_from(id, slot, step);
+        };
+        match self.above(id, slot, node, step) {
+            Some(up) => self.drive(id, slot, up),
+            None => {
+                // Fails if another has decided: the same, or, having met a short wallet, the other.
+                let _ = slot.advance(Phase::Undecided, Phase::Granted);
+            }
         }
-        self.clear(id, slot);
+        clear(id, slot, node, step, word);
     }
 
     /// Finishes a reservation that is in the way.
     #[cold]
     pub(crate) fn help(&self, id: ReservationId) {
         if let Some(slot) = self.slots.join(id) {
-            self.drive(id, slot);
+            self.drive(id, slot, Step::first(slot.wallet(), slot.amount()));
             self.slots.leave(id);
         }
     }
 
-    /// Step 1. False if the verdict is known before all have paid.
-    fn install(&self, id: ReservationId, slot: &Slot) -> bool {
-        let mut next = Some(Step::first(slot.wallet(), slot.amount()));
-        while let Some(step) = next {
-            let node = self.node(step.wallet);
-            if !self.install_at(id, slot, node, step) {
-                return false;
-            }
-            next = self.above(id, slot, node, step);
-        }
-        true
-    }
-
-    fn install_at(&self, id: ReservationId, slot: &Slot, node: &Node, step: Step) -> bool {
+    /// Step 1, at one level: the word that says that this level has paid. None if the verdict is
+    /// known before it has.
+    fn install(&self, id: ReservationId, slot: &Slot, node: &Node, step: Step) -> Option<Word> {
         let mut word = node.word.load();
         loop {
             if word.last == id.0 {
-                return true;
+                return Some(word);
             }
             // Before helping others: else a helper of a reservation that is long decided would
             // chase newer ones without end.
             if slot.state().phase != Phase::Undecided {
-                return false;
+                return None;
             }
             if word.pending {
                 self.help(ReservationId(word.last));
@@ -200,10 +197,11 @@ impl Tree {
             if let Some(verdict) = objection(node, word, step.amount, slot.demand(), step.level) {
                 slot.propose_refusal(verdict);
                 let _ = slot.advance(Phase::Undecided, Phase::Refused);
-                return false;
+                return None;
             }
-            match node.word.swap(word, word.install(id.0, step.amount)) {
-                Ok(()) => return true,
+            let next = word.install(id.0, step.amount);
+            match node.word.swap(word, next) {
+                Ok(()) => return Some(next),
                 Err(other) => word = other,
             }
         }
@@ -232,22 +230,14 @@ impl Tree {
         (draw > 0).then(|| step.drawn(parent, draw))
     }
 
-    /// Step 3.
-    fn clear(&self, id: ReservationId, slot: &Slot) {
-        let refused = slot.state().phase == Phase::Refused;
-        let mut next = Some(Step::first(slot.wallet(), slot.amount()));
+    /// Step 3, from one level upwards. Who comes late cannot know how far up it is done: a helper
+    /// that came later still may have paid once more up there after a refusal.
+    fn clear_from(&self, id: ReservationId, slot: &Slot, step: Step) {
+        let mut next = Some(step);
         while let Some(step) = next {
             let node = self.node(step.wallet);
-            let draw = drawn(slot, node, step);
-            let back = if refused { step.amount } else { draw };
-            let mut word = node.word.load();
-            while word.last == id.0 && word.pending {
-                match node.word.swap(word, word.clear(back)) {
-                    Ok(()) => break,
-                    Err(other) => word = other,
-                }
-            }
-            next = climb(node, step, draw);
+            clear(id, slot, node, step, node.word.load());
+            next = climb(node, step, drawn(slot, node, step));
         }
     }
 
@@ -303,19 +293,21 @@ impl Tree {
             self.add(wallet, node, amount, returned);
             return;
         }
-        let mut steps = [(wallet, 0); MAX_DEPTH];
-        let mut len = 0;
-        let mut next = Some(Step::first(wallet, amount));
-        while let Some(step) = next {
-            let node = self.node(step.wallet);
-            let on = if node.draws() { back.get(step.draws).copied().unwrap_or(0) } else { 0 };
-            steps[len] = (step.wallet, step.amount - on);
-            len += 1;
-            next = climb(node, step, on);
+        self.credit_from(Step::first(wallet, amount), back, returned);
+    }
+
+    fn credit_from(
+        &self,
+        step: Step,
+        back: [u64; MAX_DRAWS],
+        returned: &mut dyn FnMut(WalletId, WalletId, u64),
+    ) {
+        let node = self.node(step.wallet);
+        let on = if node.draws() { back.get(step.draws).copied().unwrap_or(0) } else { 0 };
+        if let Some(up) = climb(node, step, on) {
+            self.credit_from(up, back, returned);
         }
-        for &(wallet, amount) in steps[..len].iter().rev() {
-            self.add(wallet, self.node(wallet), amount, returned);
-        }
+        self.add(step.wallet, node, step.amount - on, returned);
     }
 
     /// Adds to one wallet alone.
@@ -413,6 +405,18 @@ impl Tree {
             (false, false) => {
                 word.available().saturating_add(above()).min(crate::amount::MAX_AMOUNT)
             }
+        }
+    }
+}
+
+/// Step 3, at one level, given what its word said last.
+fn clear(id: ReservationId, slot: &Slot, node: &Node, step: Step, mut word: Word) {
+    let refused = slot.state().phase == Phase::Refused;
+    let back = if refused { step.amount } else { drawn(slot, node, step) };
+    while word.last == id.0 && word.pending {
+        match node.word.swap(word, word.clear(back)) {
+            Ok(()) => return,
+            Err(other) => word = other,
         }
     }
 }
