@@ -213,7 +213,7 @@ TOO_MUCH: dict[str, Mistake] = {
     "spend": (lambda s: s.slice.spend(391), InsufficientCreditsError, "390"),
     "reserve": (lambda s: s.slice.reserve(391), InsufficientCreditsError, "390"),
     "transfer": (lambda s: s.slice.transfer(s.task, 391), InsufficientCreditsError, "390"),
-    "refill": (lambda s: s.full.add_credits(1), InvalidAmountError, SOMETHING),
+    "refill": (lambda s: s.full.add_credits(9), InvalidAmountError, SOMETHING),
     "commit": (lambda s: s.held.commit(11), OverageError, "10.*11"),
 }
 

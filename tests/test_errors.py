@@ -23,6 +23,7 @@ EVERY_ERROR = [
     errors.DuplicateNameError("researcher", "sprint"),
     errors.DuplicateNameError("sprint", None),
     errors.UnknownWalletError("sprint/nobody"),
+    errors.TooDeepError("a tree can be 64 wallets deep"),
     errors.WrongLedgerError("reservation 7 belongs to another ledger"),
     errors.TransferError("'a' is no slice of 'b'"),
     errors.ForkedLedgerError(),

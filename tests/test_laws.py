@@ -37,7 +37,6 @@ class Model:
         self.reserved = self.spent = self.drawn = self.froze = self.closed = 0
 
     def child(self, budget, shared, soft):
-        self.allow()
         self.pay(0 if shared else budget, strict=True)
         self.children.append(Model(budget, self, shared, soft))
         return self.children[-1]
@@ -52,6 +51,7 @@ class Model:
         refuse("ClosedWallet" if self.closed else "FrozenWallet", self.closed or self.frozen())
 
     def pay(self, n, strict=False):
+        self.allow()
         *_, owner = path = self.path()
         refuse("InsufficientCredits", any(max(w.b, 0) < n and (strict or not w.soft) for w in path))
         missing = n - max(owner.b, 0) if owner.soft and owner.parent and not strict else 0
@@ -73,28 +73,25 @@ class Model:
             owner.close()
 
     def reserve(self, n, **terms):
-        self.allow()
         draws, self.reserved = self.pay(n), self.reserved + n
         return SimpleNamespace(n=n, draws=draws, end=None, **terms)
 
-    def settle(self, hold, *end):
-        refuse(hold.end and hold.end[0], hold.end not in (None, end))
-        refuse("Overage", end[1] > hold.n and hold.overage == "raise")
+    def settle(self, hold, why, paid):
+        refuse(hold.end and hold.end[0], hold.end not in (None, (why, paid)))
+        refuse("Overage", paid > hold.n and hold.overage == "raise")
         if hold.end is None:
-            hold.end, self.reserved, self.spent = end, self.reserved - hold.n, self.spent + end[1]
-            unused = hold.n - end[1]
-            self.owe(-unused) if unused < 0 else self.credit(unused, hold.draws)
+            hold.end, self.spent = (why, paid), self.spent + paid
+            self.reserved -= hold.n
+            self.owe(paid - hold.n) if paid > hold.n else self.credit(hold.n - paid, hold.draws)
 
     def owe(self, n):
         try:
-            self.allow()
             self.pay(n)
         except RefusedError:
             self.credit(-n)
 
     def transfer(self, to, n):
         refuse("ClosedWallet", to.closed)
-        self.allow()
         self.pay(n, strict=True)
         to.credit(n)
 

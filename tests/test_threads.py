@@ -130,7 +130,7 @@ def test_a_shared_tree_stays_right_under_random_use() -> None:
         held: list[Reservation] = []
         mine = 0
         try:
-            for _ in range(1_500):
+            for _ in range(10_000):
                 hold = choose.choice(wallets).try_reserve(choose.randint(1, 40))
                 held += [hold] if hold else []
                 if held and choose.random() < 0.7:

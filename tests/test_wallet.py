@@ -5,7 +5,6 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
-import gc
 import json
 import uuid
 from decimal import Decimal
@@ -392,10 +391,8 @@ def test_a_block_that_outlives_its_ttl_is_told(task: Wallet, clock: ManualClock)
 
 def test_a_reservation_that_is_dropped_is_committed(task: Wallet) -> None:
     """Nobody can settle it any more and it may have been billed: it is charged, with a warning."""
-    hold = task.reserve(10)
     with pytest.warns(ResourceWarning, match="task"):
-        del hold
-        gc.collect()
+        task.reserve(10)
     assert balance(task) == (990, 0, 10)
 
 
@@ -583,6 +580,38 @@ def test_a_refused_overage_in_a_block_is_paid_as_far_as_reserved(task: Wallet) -
     assert (hold.state, balance(task)) == ("committed", (990, 0, 10))
 
 
+@pytest.mark.parametrize("cost", [0.1 + 0.2, "n/a", -1, [1], 4_611_686_019])
+def test_a_cost_that_is_no_amount_is_not_free(task: Wallet, cost: Any) -> None:
+    """The call was made: a block that fails to say what it cost commits what was reserved."""
+    with pytest.raises((InvalidAmountError, TypeError)), task.reserve(10) as hold:
+        hold.commit(cost)
+    assert (hold.state, balance(task)) == ("committed", (990, 0, 10))
+
+
+def test_a_timeout_inside_commits_like_one_outside(task: Wallet) -> None:
+    """The call may have been billed, whichever way it was cut short."""
+    with pytest.raises(TimeoutError), task.reserve(10):
+        raise TimeoutError
+    with pytest.raises(TimeoutError), task.reserve(10, on_cancel="release"):
+        raise TimeoutError
+    assert balance(task) == (990, 0, 10)
+
+
+def test_a_ledger_holds_as_much_as_ever_after_it_was_spent(ledger: Ledger) -> None:
+    """What is spent need not be held any more."""
+    for day in range(3):
+        ledger.wallets.create(f"day {day}", 4_000_000_000).spend(4_000_000_000)
+    with pytest.raises(InvalidAmountError):
+        ledger.wallets.create("too much", 4_611_686_019)
+
+
+def test_charges_of_one_record_are_equal(task: Wallet) -> None:
+    """However they were come by."""
+    charge = task.spend(1)
+    assert charge == task.get_receipt().charges[0]
+    assert len({charge, task.get_receipt().charges[0], task.spend(1)}) == 2
+
+
 @pytest.mark.parametrize("settle", ["commit", "release"])
 def test_a_settled_reservation_cannot_be_entered(task: Wallet, settle: str) -> None:
     """Its block would run unpaid."""
@@ -596,16 +625,17 @@ def test_a_settled_reservation_cannot_be_entered(task: Wallet, settle: str) -> N
 @pytest.mark.parametrize(
     "drop",
     [
-        lambda task: print(task.reserve(600), task.reserve(600)),
+        lambda task: (task.reserve(600), task.reserve(600)),
         lambda task: [task.reserve(300) for _ in range(5)],
-        lambda task: print(task.reserve(1), 1 / 0),
+        lambda task: (task.reserve(1), 1 / 0),
     ],
     ids=["second refused", "comprehension", "division"],
 )
 def test_an_exception_survives_the_holds_it_drops(task: Wallet, drop: Any) -> None:
     """Holds that an exception drops unsettled are committed, and it goes on its way."""
-    with pytest.warns(ResourceWarning, match="committed"):
-        pytest.raises((InsufficientCreditsError, ZeroDivisionError), drop, task)
+    lost = (InsufficientCreditsError, ZeroDivisionError)
+    with pytest.warns(ResourceWarning, match="committed"), pytest.raises(lost):
+        drop(task)
     assert task.reserved == 0
     assert task.spent > 0
 
@@ -847,7 +877,7 @@ def test_what_returns_to_a_closed_slice_goes_on_up(task: Wallet) -> None:
     child.close()
     assert (task.available, leaf.reserved) == (970, 30)
     owed.commit(13)
-    assert leaf.debt == 3
+    assert (task.available, leaf.debt) == (967, 0)  # what it cost beyond follows the money
     hold.commit(5)
     assert (task.available, child.available, leaf.available, leaf.debt) == (982, 0, 0, 0)
 
@@ -879,7 +909,8 @@ def test_a_spender_spends_and_nothing_else(task: Wallet) -> None:
     """It shows what a spender needs; there is no way from it to a budget or another wallet."""
     spender = task.create_child("child", 100).spender()
     shown = {name for name in dir(spender) if not name.startswith("_")}
-    assert shown == {"spend", "try_spend", "reserve", "try_reserve", "available", "name", "path"}
+    spends = {"spend", "try_spend", "reserve", "try_reserve"}
+    assert shown == spends | {"available", "fits", "name", "path"}
     assert (spender.name, spender.path, spender.available) == ("child", "task/child", 100)
     for name in ("wallet", "parent", "ledger", "anything"):
         assert not hasattr(spender, name)

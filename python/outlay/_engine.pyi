@@ -93,14 +93,18 @@ class Charge:
     def metadata(self) -> object:
         """What was given, in builtin types."""
 
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
 @final
 class Reservation:
     """Money set aside. It ends with its scope, as a sync or an async context manager.
 
     Leaving normally commits it in full, unless it was settled inside. An exception releases it,
-    unless a commit above it was refused: then it is spent. Cancellation, or anything else that is
-    no `Exception`, commits it in full, because the call may have been billed;
-    `on_cancel="release"` says otherwise. A scope cannot be entered once it is settled.
+    unless a commit was refused for its amount: then money is known to be spent, and it is committed
+    in full. So it is by a timeout, by cancellation and by anything else that is no `Exception`,
+    because the call may have been billed; `on_cancel="release"` says otherwise. Once it is settled
+    it cannot be entered.
     """
 
     @property
@@ -261,6 +265,10 @@ class Spender:
     @property
     def available(self) -> Decimal:
         """What is left, in the ledger's unit. Never below zero."""
+
+    @property
+    def fits(self) -> Decimal:
+        """The most that it could pay now, all wallets that have to pay considered."""
 
     @property
     def name(self) -> str:

@@ -120,7 +120,7 @@ class Services:
         """Search the web. Costs 4 credits."""
         await asyncio.sleep(self._pace)
         if zlib.crc32(topic.encode()) % 16 == 0:
-            raise TimeoutError("the search engine did not answer; nothing was charged")
+            raise ConnectionError("the search engine could not be reached; nothing was charged")
         return f"Ten links on {topic}."
 
     async def fetch_page(self, topic: str, pages: int = 1) -> str:

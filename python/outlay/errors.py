@@ -5,6 +5,7 @@ OutlayError                         everything below; `except outlay.OutlayError
     InvalidNameError                (ValueError) not a name a wallet can have
     DuplicateNameError              (ValueError) a sibling has that name already
     UnknownWalletError              (LookupError) no wallet at that path
+    TooDeepError                    (ValueError) too many wallets on top of each other
     WrongLedgerError                (ValueError) the object belongs to another ledger
     TransferError                   (ValueError) money cannot move between these two wallets
     ForkedLedgerError               the ledger was made before fork(); its money stayed there
@@ -92,6 +93,10 @@ class UnknownWalletError(OutlayError, LookupError):
             f"no wallet at {self.path!r}: paths read 'task/child', "
             "and ledger.wallets.list() has the task wallets"
         )
+
+
+class TooDeepError(OutlayError, ValueError):
+    """Raised when a wallet is created more than 64 deep, or as the third soft slice in a row."""
 
 
 class WrongLedgerError(OutlayError, ValueError):

@@ -77,7 +77,8 @@ class Wallet(_engine.Wallet):
         Raises:
             InsufficientCreditsError: a slice's budget is more than this wallet has.
             DuplicateNameError: the name is taken.
-            InvalidNameError: the name cannot be one, or the tree would be more than 64 deep.
+            InvalidNameError: the name cannot be one.
+            TooDeepError: it would stand 64 deep, or be the third soft slice in a row.
             InvalidAmountError: the budget is no amount.
             FrozenWalletError, ClosedWalletError: this wallet is.
             TypeError: the metadata cannot be encoded.

@@ -233,7 +233,8 @@ def metered(
         service: labels the charge; the tool's name by default.
         actual: says what to commit instead of the price, when it knows.
         on_cancel: what becomes of the price of an interrupted call, which may have been billed.
-        on_error: what becomes of the price if the tool raises an Exception.
+        on_error: what becomes of the price if the tool raises an Exception. A TimeoutError counts
+            as a cancellation: the call may have been billed.
         name: instead of the tool's.
         description: instead of the tool's.
 

@@ -58,11 +58,12 @@ impl Ledger {
         let folder = self.history.folded();
         let sums: Vec<Sums> =
             (0..self.tree.count()).map(|id| folder.totals.of(WalletId(id))).collect();
+        let retired = folder.totals.retired();
         drop(folder);
         let mut findings = Vec::new();
         self.check_balances(&sums, &mut findings);
         self.check_reservations(&sums, &mut findings);
-        self.check_issued(&sums, &mut findings);
+        self.check_issued(&sums, retired, &mut findings);
         findings
     }
 
@@ -106,7 +107,7 @@ impl Ledger {
     }
 
     /// The money that was put in is what roots and slices have, owe, hold and have spent.
-    fn check_issued(&self, sums: &[Sums], findings: &mut Vec<Finding>) {
+    fn check_issued(&self, sums: &[Sums], retired: i128, findings: &mut Vec<Finding>) {
         let mut put_in = 0;
         let mut accounted = 0;
         for (id, sums) in sums.iter().enumerate() {
@@ -123,7 +124,7 @@ impl Ledger {
         }
         report(findings, None, "money put in", put_in, accounted);
         let issued = i128::from(self.issued.load(crate::sync::MONEY));
-        report(findings, None, "money issued", put_in, issued);
+        report(findings, None, "money issued", put_in - retired, issued);
     }
 }
 

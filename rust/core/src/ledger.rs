@@ -136,7 +136,7 @@ impl Ledger {
         match (new.parent, new.shared) {
             (None, _) => self.issue(new.budget)?,
             (Some(parent), false) if new.budget > 0 => {
-                self.insist(parent, new.budget, || self.move_out(parent, new.budget))?;
+                self.insist(|| self.move_out(parent, new.budget))?;
             }
             (Some(parent), _) => self.check_open(parent)?,
         }
@@ -149,6 +149,12 @@ impl Ledger {
         self.write(Record { other: above.filter(|_| !shared), ..record }, None);
         shape.add(above, id, name_key(above, &name));
         Ok(id)
+    }
+
+    /// What is spent and was never put in.
+    fn owed_in_all(&self) -> i128 {
+        let wallets = (0..self.tree.count()).map(WalletId).filter(|&at| !self.is_shared(at));
+        wallets.map(|at| i128::from(self.owed(at))).sum()
     }
 
     fn place_of(&self, new: &NewWallet<'_>, parent: Option<&Node>) -> Result<(u8, u8), Error> {
@@ -173,8 +179,17 @@ impl Ledger {
         if word.frozen { Err(Refusal::Frozen(wallet).into()) } else { Ok(()) }
     }
 
-    /// Puts money in from outside, if the ledger can hold it.
+    /// Puts money in from outside, if the ledger can hold it beside what is not spent yet.
     fn issue(&self, amount: u64) -> Result<(), Error> {
+        if grow(&self.issued, amount).is_ok() {
+            return Ok(());
+        }
+        // What is spent is gone for good and need not be held any more. It is looked up only when
+        // the ledger seems full.
+        let mut folder = self.history.folded();
+        let owed = self.owed_in_all();
+        self.issued.fetch_sub(folder.totals.retire(owed), MONEY);
+        drop(folder);
         grow(&self.issued, amount)
     }
 
@@ -332,7 +347,8 @@ impl Ledger {
     ) -> Result<Charge, Error> {
         self.check_not_forked()?;
         check_payable(amount)?;
-        self.insist(wallet, amount, || self.pay(wallet, amount, Demand::Usual))?;
+        let paid = self.insist(|| self.pay(wallet, amount, Demand::Usual));
+        self.count_refusal(wallet, amount, paid)?;
         Ok(self.book_charge(Record { labels, ..Record::of(Kind::Spend, wallet, amount) }, blob))
     }
 
@@ -351,7 +367,8 @@ impl Ledger {
         let deadline = ttl.map_or(0, |ttl| self.clock.monotonic().saturating_add(ttl).max(1));
         let demand = Demand::Usual;
         let request = Request { wallet, amount, labels, deadline, demand };
-        self.insist(wallet, amount, || self.set_aside(request))
+        let reserved = self.insist(|| self.set_aside(request));
+        self.count_refusal(wallet, amount, reserved)
     }
 
     #[inline]
@@ -442,32 +459,24 @@ impl Ledger {
     /// Tries, and before a refusal stands gives back what has expired and tries again: the second
     /// refusal is true of wallets in which nothing is held beyond its time.
     #[inline]
-    fn insist<T>(
-        &self,
-        wallet: WalletId,
-        amount: u64,
-        attempt: impl Fn() -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn insist<T>(&self, attempt: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         match attempt() {
-            Ok(done) => Ok(done),
-            Err(Error::Refused(refusal)) => self.insist_again(wallet, amount, refusal, attempt),
-            Err(other) => Err(other),
+            Err(Error::Refused(Refusal::Short { .. })) if self.expiry.used() => {
+                self.expire();
+                attempt()
+            }
+            answer => answer,
         }
     }
 
-    #[cold]
-    fn insist_again<T>(
+    /// Spenders' refusals are counted where they asked. An owner who moves money is no spender.
+    #[inline]
+    fn count_refusal<T>(
         &self,
         wallet: WalletId,
         amount: u64,
-        refusal: Refusal,
-        attempt: impl Fn() -> Result<T, Error>,
+        answer: Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut answer = Err(Error::Refused(refusal));
-        if matches!(refusal, Refusal::Short { .. }) && self.expiry.used() {
-            self.expire();
-            answer = attempt();
-        }
         if let Err(Error::Refused(_)) = answer {
             let node = self.tree.node(wallet);
             node.refusals.fetch_add(1, STATISTIC);
@@ -529,12 +538,14 @@ impl Ledger {
             labels: slot.labels(),
             ..Record::of(Kind::Commit, slot.wallet(), standing)
         };
-        if standing > reserved {
+        let charge = if standing > reserved {
             self.charge_overage(slot.wallet(), standing - reserved);
-            return Ok(Some(self.book_charge(record, blob)));
-        }
-        let charge = self.book_charge(record, blob);
-        self.give_back(slot, reserved - standing);
+            self.book_charge(record, blob)
+        } else {
+            let charge = self.book_charge(record, blob);
+            self.give_back(slot, reserved - standing);
+            charge
+        };
         if standing == amount {
             Ok(Some(charge))
         } else {
@@ -578,24 +589,20 @@ impl Ledger {
     /// The owner lets go of a reservation. One that is still open is committed in full: what it was
     /// for may have been paid, and nobody will say otherwise any more. True if it was.
     pub fn forget(&self, id: ReservationId) -> bool {
-        self.forget_with(id, None)
+        self.forget_with(id, None).is_some()
     }
 
-    /// The same, with metadata for the charge that it may come to.
+    /// The same, with metadata for the charge that it may come to, which is returned.
     #[inline]
-    pub fn forget_with(&self, id: ReservationId, blob: Option<Box<[u8]>>) -> bool {
-        if self.check_not_forked().is_err() {
-            return false;
-        }
-        let Ok(slot) = self.tree.slots.held(id) else { return false };
-        let open = slot.settled().is_none() && self.commit_forgotten(id, slot.amount(), blob);
+    pub fn forget_with(&self, id: ReservationId, blob: Option<Box<[u8]>>) -> Option<Charge> {
+        self.check_not_forked().ok()?;
+        let slot = self.tree.slots.held(id).ok()?;
+        let charge = match slot.settled() {
+            Some(_) => None,
+            None => self.commit(id, slot.amount(), Overage::Debt, blob).ok().flatten(),
+        };
         self.tree.slots.leave(id);
-        open
-    }
-
-    #[cold]
-    fn commit_forgotten(&self, id: ReservationId, amount: u64, blob: Option<Box<[u8]>>) -> bool {
-        matches!(self.commit(id, amount, Overage::Debt, blob), Ok(Some(_)))
+        charge
     }
 
     fn check_overage(
@@ -632,6 +639,24 @@ impl Ledger {
         let draws = self.tree.node(wallet).soft_chain > 0;
         if !draws || self.pay(wallet, extra, Demand::Usual).is_err() {
             self.tree.force(wallet, extra);
+            self.lift_debt(wallet);
+        }
+    }
+
+    /// What a closed slice owes, its parent pays: that is who has its money.
+    fn lift_debt(&self, wallet: WalletId) {
+        let node = self.tree.node(wallet);
+        let Some(parent) = node.parent else { return };
+        if node.shared {
+            return self.lift_debt(parent);
+        }
+        let word = node.word.load();
+        if word.closed && word.owed() > 0 {
+            self.tree.force(parent, word.owed());
+            self.write(Record::of(Kind::Transfer, parent, word.owed()).other(wallet), None);
+            // If another lifted the same debt meanwhile, what is too much goes back up from here.
+            self.credit(wallet, word.owed(), [0; MAX_DRAWS]);
+            self.lift_debt(parent);
         }
     }
 
@@ -750,7 +775,7 @@ impl Ledger {
         if target.word.load().closed {
             return Err(Refusal::Closed(to).into());
         }
-        self.insist(from, amount, || self.move_out(from, amount))?;
+        self.insist(|| self.move_out(from, amount))?;
         self.write(Record::of(Kind::Transfer, from, amount).other(to), None);
         self.credit(to, amount, [0; MAX_DRAWS]);
         Ok(())

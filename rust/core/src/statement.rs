@@ -1,6 +1,6 @@
 //! Statements: what a receipt is made of.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use crate::history::Kind;
 use crate::labels::LabelsId;
@@ -63,16 +63,11 @@ impl Ledger {
         let subtree = lock(&self.shape).subtree(wallet);
         let top = self.tree.node(wallet).depth;
         let folder = self.history.folded();
-        let mut rows: Vec<Row> =
-            subtree.iter().map(|&at| self.row(at, top, folder.totals.of(at))).collect();
-        let places: HashMap<WalletId, usize> =
-            subtree.iter().enumerate().map(|(index, &at)| (at, index)).collect();
-        for line in folder.totals.lines() {
-            if let Some(&index) = places.get(&line.wallet) {
-                rows[index].lines.push(*line);
-            }
-        }
-        rows
+        let row = |&at| {
+            let totals = &folder.totals;
+            Row { lines: totals.lines(at), ..self.row(at, top, totals.of(at)) }
+        };
+        subtree.iter().map(row).collect()
     }
 
     fn row(&self, wallet: WalletId, top: u8, sums: Sums) -> Row {
@@ -111,8 +106,7 @@ impl Ledger {
     /// The charges of a wallet and all below it that are kept, oldest first, up to a number.
     #[must_use]
     pub fn charges(&self, wallet: WalletId, until: u64) -> Vec<Entry> {
-        let inside: std::collections::HashSet<WalletId> =
-            lock(&self.shape).subtree(wallet).into_iter().collect();
+        let inside: HashSet<WalletId> = lock(&self.shape).subtree(wallet).into_iter().collect();
         let folder = self.history.folded();
         let mut entries = Vec::new();
         self.history.kept(&folder, |record, blob| {

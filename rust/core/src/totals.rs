@@ -28,6 +28,8 @@ pub struct Sums {
     pub open: u64,
     /// How many charges.
     pub calls: u64,
+    /// The newest of its lines, plus one.
+    newest_line: u32,
 }
 
 impl Sums {
@@ -40,8 +42,8 @@ impl Sums {
 /// Charges under one label set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The wallet charged.
-    pub wallet: WalletId,
+    /// The line of the same wallet made before this one, plus one.
+    older: u32,
     /// The label set.
     pub labels: LabelsId,
     /// How much.
@@ -73,6 +75,8 @@ impl Hasher for Spread {
 #[derive(Default)]
 pub(crate) struct Totals {
     wallets: Vec<Sums>,
+    spent: i128,
+    retired: i128,
     lines: Vec<Line>,
     by_key: HashMap<u64, u32, BuildHasherDefault<Spread>>,
     /// The line booked last: the next charge is often like it.
@@ -84,8 +88,28 @@ impl Totals {
         self.wallets.get(wallet.0 as usize).copied().unwrap_or_default()
     }
 
-    pub(crate) fn lines(&self) -> &[Line] {
-        &self.lines
+    /// A wallet's charges by label set, in the order in which the sets were first used.
+    pub(crate) fn lines(&self, wallet: WalletId) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut next = self.of(wallet).newest_line;
+        while let Some(line) = next.checked_sub(1).map(|index| self.lines[index as usize]) {
+            lines.push(line);
+            next = line.older;
+        }
+        lines.reverse();
+        lines
+    }
+
+    /// What was charged, less what is `owed`, since this was asked last.
+    pub(crate) fn retire(&mut self, owed: i128) -> u64 {
+        let gone = u64::try_from(self.spent - owed - self.retired).unwrap_or(0);
+        self.retired += i128::from(gone);
+        gone
+    }
+
+    /// All that [`Totals::retire`] returned so far.
+    pub(crate) fn retired(&self) -> i128 {
+        self.retired
     }
 
     pub(crate) fn fold(&mut self, record: &Record) {
@@ -150,6 +174,7 @@ impl Totals {
     }
 
     fn charge(&mut self, record: &Record) {
+        self.spent += i128::from(record.amount);
         let sums = self.sums(record.wallet);
         sums.spent += i128::from(record.amount);
         sums.calls += 1;
@@ -165,10 +190,15 @@ impl Totals {
     }
 
     fn line(&mut self, key: u64, record: &Record) -> usize {
-        let lines = &mut self.lines;
-        *self.by_key.entry(key).or_insert_with(|| {
-            lines.push(Line { wallet: record.wallet, labels: record.labels, spent: 0, calls: 0 });
-            u32::try_from(lines.len() - 1).expect("fewer lines than label sets times wallets")
-        }) as usize
+        if let Some(&index) = self.by_key.get(&key) {
+            return index as usize;
+        }
+        let index = self.lines.len();
+        let number = u32::try_from(index + 1).expect("memory ends before four billion lines");
+        let sums = self.sums(record.wallet);
+        let older = std::mem::replace(&mut sums.newest_line, number);
+        self.lines.push(Line { older, labels: record.labels, spent: 0, calls: 0 });
+        self.by_key.insert(key, number - 1);
+        index
     }
 }

@@ -42,6 +42,11 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
+    /// What makes a charge itself: its ledger, and its number there.
+    fn key(&self) -> (u64, u64) {
+        (self.owner.book().serial, self.id)
+    }
+
     fn labels(&self) -> &outlay_core::Labels {
         self.owner.book().core.labels_of(self.labels)
     }
@@ -96,6 +101,15 @@ impl Charge {
     #[getter]
     fn metadata(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         metadata::decode(py, self.blob.as_deref())
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Charge>().is_ok_and(|other| self.key() == other.get().key())
+    }
+
+    fn __hash__(&self) -> u64 {
+        let (ledger, id) = self.key();
+        (ledger << 48) ^ id
     }
 
     fn __repr__(&self) -> String {

@@ -10,6 +10,7 @@ use crate::money::to_decimal;
 pyo3::import_exception!(outlay.errors, InvalidAmountError);
 pyo3::import_exception!(outlay.errors, InvalidNameError);
 pyo3::import_exception!(outlay.errors, DuplicateNameError);
+pyo3::import_exception!(outlay.errors, TooDeepError);
 pyo3::import_exception!(outlay.errors, TransferError);
 pyo3::import_exception!(outlay.errors, WrongLedgerError);
 pyo3::import_exception!(outlay.errors, ForkedLedgerError);
@@ -71,7 +72,7 @@ fn build(py: Python<'_>, book: &Book, about: About, error: Error) -> PyResult<Py
             "money moves only between a wallet and a slice of it; a shared child has no money of \
              its own, raise its cap with add_credits() instead",
         ),
-        Error::TooDeep => InvalidNameError::new_err(error.to_string()),
+        Error::TooDeep => TooDeepError::new_err(error.to_string()),
         Error::Duplicate => InvalidNameError::new_err(error.to_string()),
         Error::Full => PyMemoryError::new_err(error.to_string()),
         Error::Unknown => PyRuntimeError::new_err(error.to_string()),

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use outlay_core::{Error, LabelsId, Overage, ReservationId, Settled};
-use pyo3::exceptions::{PyException, PyResourceWarning, PyValueError};
+use outlay_core::{Error, LabelsId, Overage, ReservationId, Settled, WalletId};
+use pyo3::exceptions::{PyException, PyResourceWarning, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::charge::{Charge, Owner};
@@ -68,8 +68,8 @@ pub(crate) struct Reservation {
     labels: LabelsId,
     blob: Option<Box<[u8]>>,
     terms: Terms,
-    /// A commit above it was refused, so the money is known to be spent.
-    overrun: AtomicBool,
+    /// A commit was refused for its amount, so money is known to be spent.
+    claimed: AtomicBool,
     /// The charge that it came to. Held while settling, so that two threads that commit one
     /// reservation get the same charge.
     charge: Mutex<Option<Py<Charge>>>,
@@ -91,7 +91,7 @@ impl Reservation {
             labels,
             blob,
             terms,
-            overrun: AtomicBool::new(false),
+            claimed: AtomicBool::new(false),
             charge: Mutex::new(None),
         }
     }
@@ -141,8 +141,8 @@ impl Reservation {
             }
             Err(error) => {
                 drop(charge);
-                if matches!(error, Error::Overage { .. }) {
-                    self.overrun.store(true, Ordering::Relaxed);
+                if matches!(error, Error::Overage { .. } | Error::Amount(_)) {
+                    self.claim();
                 }
                 Err(self.error(py, error))
             }
@@ -157,6 +157,11 @@ impl Reservation {
     fn settled(&self, py: Python<'_>) -> PyResult<Option<Settled>> {
         let settled = self.wallet.get().core().settled(self.id);
         settled.map_err(|error| self.error(py, error))
+    }
+
+    fn claim(&self) {
+        // See `leave`.
+        self.claimed.store(true, Ordering::Relaxed);
     }
 
     /// A scope whose money is settled already would run unpaid.
@@ -180,10 +185,12 @@ impl Reservation {
         if self.settled(py)?.is_some() {
             return Ok(());
         }
-        let failed = exception.is_instance_of::<PyException>();
+        // A timeout is a cancellation by another name: the call may have been billed just as well.
+        let failed = exception.is_instance_of::<PyException>()
+            && !exception.is_instance_of::<PyTimeoutError>();
         let releases = failed || !self.terms.commits_on_cancel;
         // Written and read by the scope's own thread, or after it was joined.
-        let settled = if releases && !self.overrun.load(Ordering::Relaxed) {
+        let settled = if releases && !self.claimed.load(Ordering::Relaxed) {
             self.release_core().map_err(|error| self.error(py, error))
         } else {
             self.commit_core(py, self.amount, self.terms.overage).map(drop)
@@ -236,7 +243,9 @@ impl Reservation {
     ) -> PyResult<Option<Py<Charge>>> {
         let amount = match amount {
             None => self.amount,
-            Some(amount) => amount_of(amount, self.wallet.get().book.scale)?,
+            Some(amount) => {
+                amount_of(amount, self.wallet.get().book.scale).inspect_err(|_| self.claim())?
+            }
         };
         self.commit_core(py, amount, self.terms.overage)
     }
@@ -300,15 +309,30 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let blob = self.blob.take();
-        if self.wallet.get().core().forget_with(self.id, blob) {
-            Python::try_attach(|py| self.warn_of_loss(py));
+        if let Some(charge) = self.wallet.get().core().forget_with(self.id, blob) {
+            Python::try_attach(|py| self.tell_of_loss(py, charge.overdrawn));
         }
     }
 }
 
 impl Reservation {
+    /// An exception may be on its way through the frame that drops this. It is put aside, as by
+    /// every finalizer of Python's own.
     #[cold]
-    fn warn_of_loss(&self, py: Python<'_>) {
+    fn tell_of_loss(&self, py: Python<'_>, overdrawn: Option<WalletId>) {
+        let on_its_way = PyErr::take(py);
+        if let Some(wallet) = overdrawn {
+            announce(py, &self.wallet.get().book, wallet);
+        }
+        if let Err(raised) = self.warn_of_loss(py) {
+            raised.write_unraisable(py, None);
+        }
+        if let Some(exception) = on_its_way {
+            exception.restore(py);
+        }
+    }
+
+    fn warn_of_loss(&self, py: Python<'_>) -> PyResult<()> {
         let wallet = self.wallet.get();
         let message = format!(
             "a reservation of {} {} on '{}' was dropped without being settled, so it was committed \
@@ -317,16 +341,7 @@ impl Reservation {
             wallet.book.unit,
             self.wallet()
         );
-        let category = py.get_type::<PyResourceWarning>();
-        let message = std::ffi::CString::new(message.replace('\0', "")).unwrap_or_default();
-        // An exception may be on its way through the frame that drops this; it is put aside, as for
-        // every finalizer of Python's own.
-        let on_its_way = PyErr::take(py);
-        if let Err(raised) = PyErr::warn(py, &category, &message, 1) {
-            raised.write_unraisable(py, None);
-        }
-        if let Some(exception) = on_its_way {
-            exception.restore(py);
-        }
+        let message = std::ffi::CString::new(message.replace('\0', ""))?;
+        PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &message, 1)
     }
 }

@@ -105,6 +105,12 @@ impl Spender {
     }
 
     #[getter]
+    fn fits(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let wallet = self.wallet.get();
+        wallet.decimal(py, wallet.open(py)?.fits(wallet.id))
+    }
+
+    #[getter]
     fn name(&self) -> &str {
         self.wallet.get().core().name(self.wallet.get().id)
     }
