@@ -588,6 +588,22 @@ def test_a_cost_that_is_no_amount_is_not_free(task: Wallet, cost: Any) -> None:
     assert (hold.state, balance(task)) == ("committed", (990, 0, 10))
 
 
+def test_a_label_has_256_bytes_at_the_most(task: Wallet) -> None:
+    """Labels are kept for the ledger's life."""
+    assert task.spend(1, service="x" * 256).service == "x" * 256
+    with pytest.raises(ValueError, match="metadata"):
+        task.spend(1, service="x" * 257)
+    assert task.spent == 1
+
+
+def test_leaving_by_hand_with_a_kind_alone_is_leaving_with_an_exception(task: Wallet) -> None:
+    """Some callers pass no value."""
+    hold = task.reserve(1)
+    hold.__enter__()
+    assert hold.__exit__(ValueError, None, None) is False
+    assert hold.state == "released"
+
+
 def test_a_timeout_inside_commits_like_one_outside(task: Wallet) -> None:
     """The call may have been billed, whichever way it was cut short."""
     with pytest.raises(TimeoutError), task.reserve(10):

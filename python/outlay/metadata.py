@@ -33,7 +33,7 @@ def _as_json(value: object, why: Exception) -> bytes:
         text = msgspec.json.encode(value)
         same: Any = msgspec.to_builtins(value, builtin_types=(bytes, bytearray, datetime))
         kept = msgspec.json.decode(text) == same
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # hooks of the value may raise anything
         why, kept = error, False
     if not kept:
         raise TypeError(

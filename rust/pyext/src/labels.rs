@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use outlay_core::{Labels, LabelsId};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -31,6 +31,9 @@ struct Seen {
 }
 
 const PLACES: usize = 64;
+
+/// In bytes, as for names.
+const MAX_LABEL: usize = outlay_core::MAX_NAME;
 
 thread_local! {
     // One cache a thread needs no lock, with or without a global interpreter lock.
@@ -112,5 +115,12 @@ fn text<'py>(
     };
     let string = label.cast::<PyString>().map_err(|_| refused("give a str or None"))?;
     let text = string.to_str().map_err(|_| refused("it cannot be written as UTF-8"))?;
+    if text.len() > MAX_LABEL {
+        return Err(PyValueError::new_err(format!(
+            "{name} is {} bytes long and can be {MAX_LABEL}: labels are kept for the ledger's life; \
+             put what differs from call to call into metadata",
+            text.len()
+        )));
+    }
     Ok((!text.is_empty()).then(|| string.clone()))
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::charge::{Charge, Owner};
 use crate::clock::duration;
-use crate::errors::{About, raised};
+use crate::errors::{About, raised as exception_for};
 use crate::money::{amount_of, shown};
 use crate::ready::Ready;
 use crate::wallet::{Wallet, announce};
@@ -99,7 +99,7 @@ impl Reservation {
     fn error(&self, py: Python<'_>, error: Error) -> PyErr {
         let wallet = self.wallet.get();
         let about = About { wallet: wallet.id, reservation: Some(self.id) };
-        raised(py, &wallet.book, about, error)
+        exception_for(py, &wallet.book, about, error)
     }
 
     fn commit_core(
@@ -272,7 +272,7 @@ impl Reservation {
         value: Option<&Bound<'_, PyAny>>,
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
-        self.leave(py, value)?;
+        self.leave(py, raised(kind, value)?.as_ref())?;
         Ok(false)
     }
 
@@ -289,7 +289,7 @@ impl Reservation {
         value: Option<&Bound<'_, PyAny>>,
         traceback: &Bound<'_, PyAny>,
     ) -> PyResult<Ready> {
-        self.leave(py, value)?;
+        self.leave(py, raised(kind, value)?.as_ref())?;
         Ok(Ready::new(false.into_pyobject(py)?.to_owned().into_any().unbind()))
     }
 
@@ -303,6 +303,18 @@ impl Reservation {
             wallet.book.unit,
             self.wallet()
         ))
+    }
+}
+
+/// What a scope was left with. Called by hand, a kind may come without its value.
+fn raised<'py>(
+    kind: &Bound<'py, PyAny>,
+    value: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match value {
+        Some(value) => Ok(Some(value.clone())),
+        None if kind.is_none() => Ok(None),
+        None => kind.call0().map(Some),
     }
 }
 
