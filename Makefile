@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test lint types test-rust test-python bench laws clean
+.PHONY: help demo test lint types test-rust test-python test-freethreaded races bench laws fuzz clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,8 @@ help:
 	@echo 'make demo    a group chat on AutoGen that cannot outspend its budget (ARGS="--seed 7")'
 	@echo 'make test    every check: style, types, the engine, the package'
 	@echo 'make lint    style only: cargo fmt, clippy, ruff'
+	@echo 'make test-freethreaded    the thread tests on a Python without the GIL'
+	@echo 'make fuzz    all that parses against its oracle, a minute each (TIME=600: ten)'
 	@echo 'make laws    the property tests at length: 2,000 examples of 50 steps'
 	@echo 'make bench   what it costs; benches/README.md has the numbers'
 	@echo 'make clean   remove all that these made'
@@ -50,15 +52,49 @@ test-rust:
 test-python: $(VENV)/.engine $(VENV)/.tools
 	$(BIN)/pytest $(ARGS)
 
+# The thread tests where no GIL makes threads take turns, each of them four times at once. Its engine
+# is built apart: without the GIL there is no stable ABI.
+test-freethreaded:
+	python=$$(tests/freethreaded_python.sh) && $(MAKE) --no-print-directory races \
+		PYTHON=$$python VENV=.venv-freethreaded CARGO_TARGET_DIR=$(CURDIR)/target/freethreaded
+
+RACES := $(wildcard $(addprefix tests/test_,$(addsuffix .py,threads wallet ledger laws linear)))
+
+races: $(VENV)/.freethreaded
+	$(BIN)/python -W error -c 'import sys, outlay; sys.exit(sys._is_gil_enabled())'
+	$(BIN)/pytest --parallel-threads 4 $(RACES) $(ARGS)
+
+$(VENV)/.freethreaded: $(VENV)/.pip $(ENGINE_SOURCES) tests/freethreaded_313.sh
+	$(BIN)/python -m pip install --prefer-binary --group build --group freethreaded
+	if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 14))'; then \
+		$(BIN)/maturin develop --release --locked; else tests/freethreaded_313.sh $(VENV); fi
+	@touch $@
+
 laws: $(VENV)/.engine $(VENV)/.tools
 	OUTLAY_PROFILE=nightly $(BIN)/pytest tests/test_laws.py --timeout 0
 
+# libFuzzer on the engine, without the sanitizers that only a nightly compiler has; then the Python
+# edge, round after round, each with a seed of its own.
+TIME ?= 60
+FUZZED := amount name label
+
+fuzz: $(VENV)/.engine $(VENV)/.tools target/fuzz/bin/cargo-fuzz
+	target/fuzz/bin/cargo-fuzz build --sanitizer none --fuzz-dir rust/core/fuzz --target-dir target/fuzz
+	for name in $(FUZZED); do mkdir -p target/fuzz/corpus/$$name && target/fuzz/*/release/$$name \
+		-max_total_time=$(TIME) -timeout=10 -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=target/fuzz/$$name- target/fuzz/corpus/$$name || exit; done
+	end=$$(($$(date +%s) + $(TIME))); while [ $$(date +%s) -lt $$end ]; do \
+		$(BIN)/pytest tests/test_edge.py --quiet --hypothesis-seed $$(date +%s) || exit; done
+
+target/fuzz/bin/cargo-fuzz:
+	cargo install cargo-fuzz --version '^0.13' --locked --quiet --root target/fuzz
+
 bench: $(VENV)/.engine $(VENV)/.tools
-	cargo bench --package outlay-core --locked
-	$(BIN)/python benches/bench_python.py
+	@cargo bench --quiet --package outlay-core --bench charge --locked -- $(ARGS)
+	@$(BIN)/python benches/bench_python.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) target python/outlay/_engine*.so .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-freethreaded target python/outlay/_engine*.so .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find python tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Debian's Python makes environments without pip unless python3-venv is installed; pip can step in.

@@ -320,7 +320,9 @@ def test_any_text_can_be_looked_up(path: str) -> None:
 # Labels
 
 FIELDS = ("service", "agent", "run", "model")
-LABELS = st.none() | st.sampled_from(["", "a", "b"]) | st.text(st.characters(codec="utf-8"))
+LABELS = (
+    st.none() | st.sampled_from(["", "a", "b"]) | st.text(st.characters(codec="utf-8"), max_size=60)
+)
 
 
 @given(st.lists(st.tuples(LABELS, LABELS, LABELS, LABELS, st.booleans()), max_size=12))

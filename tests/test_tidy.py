@@ -39,6 +39,7 @@ FUNCTION_LINES_MAX = 60
 PROMISES = {
     "test_bad_input.py",
     "test_docs.py",
+    "test_edge.py",
     "test_exports.py",
     "test_laws.py",
     "test_threads.py",

@@ -77,8 +77,10 @@ pub fn parse(text: &str, scale: u8) -> Result<u64, AmountError> {
         return Err(AmountError::NotANumber);
     }
     let places = exponent - fraction.len() as i64 + i64::from(scale);
-    let amount = scaled(units.bytes().chain(fraction.bytes()), places, scale)?;
-    if negative && amount > 0 { Err(AmountError::Negative) } else { Ok(amount) }
+    match scaled(units.bytes().chain(fraction.bytes()), places, scale) {
+        Ok(1..) | Err(AmountError::TooLarge { .. }) if negative => Err(AmountError::Negative),
+        amount => amount,
+    }
 }
 
 fn exponent_of(text: &str) -> Result<i64, AmountError> {
