@@ -117,8 +117,8 @@ fn text<'py>(
     let text = string.to_str().map_err(|_| refused("it cannot be written as UTF-8"))?;
     if text.len() > MAX_LABEL {
         return Err(PyValueError::new_err(format!(
-            "{name} is {} bytes long and can be {MAX_LABEL}: labels are kept for the ledger's life; \
-             put what differs from call to call into metadata",
+            "{name} is {} bytes long and can be {MAX_LABEL}: labels are kept for good, \
+             what differs from call to call belongs into metadata",
             text.len()
         )));
     }

@@ -19,6 +19,13 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _engine {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::wallet::logger(module.py()).map(drop)
+    }
+
     #[pymodule_export]
     use crate::charge::Charge;
     #[pymodule_export]

@@ -47,13 +47,20 @@ fn read(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<u64> {
         let text = decimal_class(py)?.getattr("__str__")?.call1((value,))?;
         amount::parse(text.cast::<PyString>()?.to_str()?, scale)
     } else {
-        match py.import("operator")?.call_method1("index", (value,)) {
+        match index_function(py)?.call1((value,)) {
             Ok(int) => whole(int.cast::<PyInt>()?, scale)?,
             Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(wrong_type(value)),
             Err(error) => return Err(error),
         }
     };
     parsed.map_err(|why| invalid(value, why))
+}
+
+fn index_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static INDEX: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let function = INDEX
+        .get_or_try_init(py, || PyResult::Ok(py.import("operator")?.getattr("index")?.unbind()))?;
+    Ok(function.bind(py))
 }
 
 /// A whole number of units, however large.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use outlay_core::{Error, ReservationId, Row, WalletId};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::charge::{Charge, Owner};
@@ -204,18 +205,21 @@ fn optional<T>(slf: &Bound<'_, Wallet>, answer: Result<T, Error>) -> PyResult<Op
 /// An overdraft is logged, not warned of: a warning can be made an error, and the money is spent.
 #[cold]
 pub(crate) fn announce(py: Python<'_>, book: &Book, wallet: WalletId) {
-    let core = &book.core;
-    let (overdraft, _) = core.owing(wallet);
-    let over = outlay_core::amount::plain(overdraft, book.scale);
-    let log = || -> PyResult<()> {
-        let logger = py.import("logging")?.call_method1("getLogger", ("outlay",))?;
-        let message = "%s is overdrawn by %s %s";
-        logger.call_method1("warning", (message, core.path(wallet), over, book.unit.as_str()))?;
-        Ok(())
-    };
-    if let Err(failed) = log() {
+    let message = "%s has spent its budget and is overdrawn";
+    let logged = logger(py)
+        .and_then(|logger| logger.call_method1("warning", (message, book.core.path(wallet))));
+    if let Err(failed) = logged {
         failed.write_unraisable(py, None);
     }
+}
+
+/// Taken when the module is made: where an overdraft happens, importing may not be possible.
+pub(crate) fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let logger = LOGGER.get_or_try_init(py, || {
+        PyResult::Ok(py.import("logging")?.call_method1("getLogger", ("outlay",))?.unbind())
+    })?;
+    Ok(logger.bind(py))
 }
 
 #[pymethods]
