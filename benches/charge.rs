@@ -3,9 +3,9 @@
 //! `cargo bench --package outlay-core --bench charge -- [--json] [--rounds N]`
 //!
 //! The contestants take turns within each round, so that what slows the machine slows all of them.
-//! A ratio is the median of the rounds' ratios. One thread is timed by the processor time that it had,
-//! and the best of the rounds is its rate; two are timed by the wall, in turns in which both had a
-//! processor, and the median is their rate, since the best is the one in which they met least.
+//! A ratio is the median of the rounds' ratios. One thread is timed by the processor time that it
+//! had, and the best of the rounds is its rate. Two are timed by the wall, in turns where both had
+//! a processor, and the median is their rate: the best is the one in which they met least.
 
 mod clock;
 mod contestants;
@@ -89,8 +89,9 @@ fn main() {
     }
     report.parts(rounds);
     let (starved, turns) = (STARVED.load(Ordering::Relaxed), TURNS.load(Ordering::Relaxed));
-    report
-        .say(&format!("\n{starved} of {turns} turns of two threads had less than {CORES} cores."));
+    report.say(&format!(
+        "\n{starved} of {turns} turns of two threads never had {CORES} cores, and do not count."
+    ));
     if json {
         report.json.push(format!("{{\"starved\":{starved},\"turns\":{turns}}}"));
         println!(
@@ -153,19 +154,17 @@ fn two<C: Contestant>(contestant: &C, leaves: [usize; 2], deed: Deed, count: u64
     ((2 * count) as f64 / took, (left.2 + right.2) / took)
 }
 
-/// Tries again while something else has the processors.
+/// Tries again while something else has the processors; if it keeps them, the turn does not count.
 fn fed(turn: impl Fn() -> (f64, f64)) -> f64 {
     TURNS.fetch_add(1, Ordering::Relaxed);
-    let mut rate = 0.0;
     for _ in 0..RETRIES {
-        let cores;
-        (rate, cores) = turn();
+        let (rate, cores) = turn();
         if cores >= CORES {
             return rate;
         }
     }
     STARVED.fetch_add(1, Ordering::Relaxed);
-    rate
+    f64::NAN
 }
 
 fn work<C: Contestant>(contestant: &C, leaf: usize, deed: Deed, count: u64) {
@@ -197,24 +196,22 @@ impl Report {
 
     fn row(&mut self, (deed, threads): (&str, &str), shape: Shape, crowd: Crowd, rates: &Rates) {
         let path = path(shape);
-        let best = |rates: &Vec<f64>| rates.iter().copied().fold(0.0, f64::max) / 1e6;
+        let best = |rates: &Vec<f64>| rates.iter().copied().fold(f64::NAN, f64::max) / 1e6;
         let typical = |rates: &Vec<f64>| median(rates.clone()) / 1e6;
-        let shown = |rates| {
-            format!("{:.1}", if crowd == Crowd::One { best(rates) } else { typical(rates) })
-        };
-        let shown = rates.each_ref().map(shown).join(" | ");
+        let rate = |rates| if crowd == Crowd::One { best(rates) } else { typical(rates) };
+        let table = rates.each_ref().map(|rates| shown(rate(rates), 1)).join(" | ");
         let ratio = |rival: usize| {
             let pairs = rates[0].iter().zip(&rates[rival]);
-            format!("{:.2}", median(pairs.map(|(ours, theirs)| ours / theirs).collect()))
+            shown(median(pairs.map(|(ours, theirs)| ours / theirs).collect()), 2)
         };
         let ratios = RIVALS.map(ratio).join(" | ");
-        self.say(&format!("| {threads} | {path} | {shown} | {ratios} |"));
+        self.say(&format!("| {threads} | {path} | {table} | {ratios} |"));
         for (name, rates) in NAMES.iter().zip(rates) {
             self.json.push(format!(
                 "{{\"deed\":\"{deed}\",\"threads\":\"{threads}\",\"path\":\"{path}\",\
-                 \"racer\":\"{name}\",\"best\":{:.3},\"median\":{:.3}}}",
-                best(rates),
-                typical(rates)
+                 \"racer\":\"{name}\",\"best\":{},\"median\":{}}}",
+                shown(best(rates), 3).replace('?', "null"),
+                shown(typical(rates), 3).replace('?', "null")
             ));
         }
     }
@@ -282,7 +279,13 @@ fn path(Shape { shared, depth }: Shape) -> String {
     format!("{} {depth}", if shared { "shared" } else { "slice" })
 }
 
+/// Of the turns that count.
 fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.retain(|number| !number.is_nan());
     numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn shown(number: f64, places: usize) -> String {
+    if number.is_nan() { "?".to_owned() } else { format!("{number:.places$}") }
 }

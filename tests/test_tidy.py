@@ -42,6 +42,7 @@ PROMISES = {
     "test_edge.py",
     "test_exports.py",
     "test_laws.py",
+    "test_linear.py",
     "test_threads.py",
     "test_tidy.py",
 }

@@ -23,6 +23,8 @@ mod expiry;
 mod history;
 mod labels;
 mod ledger;
+#[cfg(loom)]
+pub mod model;
 mod path;
 mod reservation;
 mod statement;
