@@ -49,6 +49,8 @@ types: $(VENV)/.engine $(VENV)/.tools
 # The other crate is tested through Python.
 test-rust:
 	cargo test --package outlay-core --locked
+	RUSTFLAGS='--cfg loom' cargo test --release --package outlay-core --test loom --locked \
+		--target-dir target/loom
 
 test-python: $(VENV)/.engine $(VENV)/.tools
 	$(BIN)/pytest $(ARGS)

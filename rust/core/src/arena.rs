@@ -8,7 +8,7 @@ use std::ptr;
 use crate::sync::{AtomicPtr, MONEY, OBSERVE};
 
 const FIRST: usize = if cfg!(loom) { 4 } else { 64 };
-const BUCKETS: usize = 26;
+const BUCKETS: usize = if cfg!(loom) { 8 } else { 26 };
 
 /// How many entries an arena can hold: more than [`crate::reservation::MAX_SLOTS`] and wallets.
 pub(crate) const CAPACITY: usize = FIRST * ((1 << BUCKETS) - 1);

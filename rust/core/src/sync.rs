@@ -7,7 +7,9 @@
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+pub(crate) use self::explored::{AtomicBool, AtomicU32, AtomicU64};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::AtomicPtr;
 
 // Locks guard only what is cold (the shape of the tree, receipts, interning), so the model checker
 // need not explore them; what is allocated once is allocated before a model's threads start.
@@ -73,4 +75,96 @@ pub(crate) fn lane() -> usize {
 #[cfg(loom)]
 pub(crate) fn lane() -> usize {
     0
+}
+
+/// Loom's atomics, with a `SeqCst` load that is a read-modify-write of nothing, and every store a
+/// swap.
+///
+/// Loom takes `SeqCst` for `AcqRel`, so its loads can see what was there before; and it remembers
+/// only the last access to a location, so a load that another load follows is never reordered with
+/// a later swap, which hides most races of "load, then compare and swap". A read-modify-write sees
+/// what is there, as a `SeqCst` load among `SeqCst` swaps does, and is reordered with everything.
+/// Stores are swaps, of the same ordering, because loom may put a plain one before a later swap.
+#[cfg(loom)]
+mod explored {
+    use super::{MONEY, Ordering};
+
+    // Each has all the operations, used or not.
+    macro_rules! explored {
+        ($name:ident, $value:ty, $nothing:expr, $($more:item)*) => {
+            #[derive(Debug, Default)]
+            pub(crate) struct $name(loom::sync::atomic::$name);
+
+            #[allow(dead_code)]
+            impl $name {
+                #[track_caller]
+                pub(crate) fn new(value: $value) -> Self {
+                    $name(loom::sync::atomic::$name::new(value))
+                }
+
+                #[track_caller]
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    if order == MONEY { self.0.fetch_or($nothing, MONEY) } else { self.0.load(order) }
+                }
+
+                #[track_caller]
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    self.0.swap(value, order);
+                }
+
+                #[track_caller]
+                pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                    self.0.swap(value, order)
+                }
+
+                #[track_caller]
+                pub(crate) fn compare_exchange(
+                    &self,
+                    seen: $value,
+                    next: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.0.compare_exchange(seen, next, success, failure)
+                }
+
+                $($more)*
+            }
+        };
+    }
+
+    macro_rules! counted {
+        ($name:ident, $value:ty) => {
+            explored! { $name, $value, 0,
+                #[track_caller]
+                pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                    self.0.fetch_add(value, order)
+                }
+
+                #[track_caller]
+                pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                    self.0.fetch_sub(value, order)
+                }
+
+                #[track_caller]
+                pub(crate) fn fetch_update(
+                    &self,
+                    success: Ordering,
+                    failure: Ordering,
+                    next: impl FnMut($value) -> Option<$value>,
+                ) -> Result<$value, $value> {
+                    self.0.fetch_update(success, failure, next)
+                }
+
+                #[track_caller]
+                pub(crate) fn fetch_min(&self, value: $value, order: Ordering) -> $value {
+                    self.0.fetch_min(value, order)
+                }
+            }
+        };
+    }
+
+    explored! { AtomicBool, bool, false, }
+    counted! { AtomicU32, u32 }
+    counted! { AtomicU64, u64 }
 }
