@@ -104,7 +104,10 @@ mod explored {
 
                 #[track_caller]
                 pub(crate) fn load(&self, order: Ordering) -> $value {
-                    if order == MONEY { self.0.fetch_or($nothing, MONEY) } else { self.0.load(order) }
+                    match order {
+                        MONEY => self.0.fetch_or($nothing, MONEY),
+                        order => self.0.load(order),
+                    }
                 }
 
                 #[track_caller]
