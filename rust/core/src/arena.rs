@@ -7,7 +7,7 @@ use std::ptr;
 
 use crate::sync::{AtomicPtr, MONEY, OBSERVE};
 
-const FIRST: usize = if cfg!(loom) { 4 } else { 64 };
+const FIRST: usize = if cfg!(any(loom, shuttle)) { 4 } else { 64 };
 const BUCKETS: usize = if cfg!(loom) { 8 } else { 26 };
 
 /// How many entries an arena can hold: more than [`crate::reservation::MAX_SLOTS`] and wallets.

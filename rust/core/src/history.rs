@@ -23,7 +23,7 @@ use crate::wallet::WalletId;
 /// How many records a segment has.
 ///
 /// 32 KiB of them: what is folded when the next one is opened is still in the processor's cache.
-const SEGMENT: u64 = if cfg!(loom) { 8 } else { 512 };
+const SEGMENT: u64 = if cfg!(any(loom, shuttle)) { 8 } else { 512 };
 
 /// What kind of change a record tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::word::ID_BITS;
 /// How many soft slices may stand on top of each other: each may draw on its parent.
 pub const MAX_DRAWS: usize = 2;
 
-const SLOT_BITS: u32 = if cfg!(loom) { 8 } else { 26 };
+const SLOT_BITS: u32 = if cfg!(any(loom, shuttle)) { 8 } else { 26 };
 
 /// How many reservations can be open at one time.
 pub const MAX_SLOTS: usize = 1 << SLOT_BITS;
@@ -349,7 +349,7 @@ impl Verdict {
     }
 }
 
-const LANES: usize = if cfg!(loom) { 1 } else { 32 };
+const LANES: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
 
 /// A list of free slots, on a cache line of its own: tag 32 | first slot plus one 32. The tag
 /// changes with every swap, so that a list that looks unchanged is.
@@ -522,7 +522,7 @@ impl Slots {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

@@ -3,8 +3,11 @@
 //! Under `cfg(loom)` the atomics are the model checker's. It has no 128-bit atomic, so a wallet's
 //! word is then packed into 64 bits; see [`crate::word`].
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 #[cfg(loom)]
 pub(crate) use self::explored::{AtomicBool, AtomicU32, AtomicU64};
@@ -13,7 +16,14 @@ pub(crate) use loom::sync::atomic::AtomicPtr;
 
 // Locks guard only what is cold (the shape of the tree, receipts, interning), so the model checker
 // need not explore them; what is allocated once is allocated before a model's threads start.
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+pub(crate) use std::sync::{Arc, OnceLock};
+
+#[cfg(not(shuttle))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+// Its threads take turns on one of the system's, which the system's lock would stop for good.
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
 /// For what belongs to the process and not to a model.
 pub(crate) use std::sync::atomic::AtomicU64 as ProcessCounter;
@@ -53,14 +63,16 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 
 /// Lets others run.
 pub(crate) fn yield_now() {
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     std::thread::yield_now();
+    #[cfg(shuttle)]
+    shuttle::thread::yield_now();
     #[cfg(loom)]
     loom::thread::yield_now();
 }
 
 /// A small number for the running thread, so that threads can keep out of each other's way.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) fn lane() -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     thread_local! {
@@ -72,7 +84,7 @@ pub(crate) fn lane() -> usize {
 }
 
 /// Under the model checker all threads share one lane: the worst case.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) fn lane() -> usize {
     0
 }

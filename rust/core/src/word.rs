@@ -66,7 +66,7 @@ pub(crate) fn signed(amount: u64) -> i64 {
     amount as i64
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod packed {
     use super::{ID_BITS, Word};
 
@@ -101,7 +101,7 @@ mod packed {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod packed {
     use super::Word;
 
@@ -157,7 +157,7 @@ impl AtomicWord {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

@@ -10,8 +10,11 @@
 
 mod made_up;
 mod model;
+#[cfg(shuttle)]
+mod scheduled;
 mod search;
 mod story;
+#[cfg(not(shuttle))]
 mod threads;
 
 use search::{Call, History, explain};
