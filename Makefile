@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test lint types test-rust test-python test-freethreaded races bench laws fuzz stress clean
+.PHONY: help demo test lint types test-rust test-python test-freethreaded races bench laws fuzz proof stress clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -26,6 +26,7 @@ help:
 	@echo 'make test-freethreaded    the thread tests on a Python without the GIL'
 	@echo 'make fuzz    all that parses against its oracle, a minute each (TIME=600: ten)'
 	@echo 'make laws    the property tests at length: 2,000 examples of 50 steps'
+	@echo 'make proof   races explored at length, and the engine with its protections taken out'
 	@echo 'make stress  10^9 racing operations on random trees (ARGS="1000000 --seed 7 --minutes 5")'
 	@echo 'make bench   what it costs; benches/README.md has the numbers'
 	@echo 'make clean   remove all that these made'
@@ -93,6 +94,16 @@ target/fuzz/bin/cargo-fuzz:
 	cargo install cargo-fuzz --version '^0.13' --locked --quiet --root target/fuzz
 
 # Stops after an hour, or when nothing moves for a minute; the exit code says how it went.
+# The models with more preemptions, the engine with one protection taken out at a time, and histories
+# of threads and of random schedules at length.
+proof:
+	OUTLAY_PROOF=3 RUSTFLAGS='--cfg loom' cargo test --release --package outlay-core --test loom \
+		--locked --target-dir target/loom
+	$(PYTHON) rust/core/tests/loom/mutations.py
+	OUTLAY_RUNS=100000 cargo test --package outlay-core --test linear --locked
+	OUTLAY_RUNS=5000 RUSTFLAGS='--cfg shuttle' cargo test --package outlay-core --test linear \
+		--locked --target-dir target/shuttle scheduled
+
 stress:
 	@cargo run --release --quiet --package outlay-core --example stress --locked -- $(ARGS)
 

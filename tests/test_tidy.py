@@ -292,3 +292,11 @@ def test_the_example_in_the_readme_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for example in re.findall(r"```python\n(.*?)```", readme, re.DOTALL):
         exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_mutations_fit_the_source():
+    """Each mutation of the engine that `make proof` tries finds its text there exactly once."""
+    script = ROOT / "rust" / "core" / "tests" / "loom" / "mutations.py"
+    command = [sys.executable, script, "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

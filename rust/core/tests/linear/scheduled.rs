@@ -1,4 +1,5 @@
-//! The same stories under random schedules: any atomic operation may be where another thread goes on.
+//! The same stories under random schedules: any atomic operation may be where another thread goes
+//! on.
 //!
 //! `RUSTFLAGS="--cfg shuttle" cargo test --package outlay-core --test linear scheduled`, with
 //! OUTLAY_RUNS and OUTLAY_SEED as above. A schedule that fails is printed by shuttle as well.
