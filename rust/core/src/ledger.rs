@@ -367,12 +367,12 @@ impl Ledger {
         let deadline = ttl.map_or(0, |ttl| self.clock.monotonic().saturating_add(ttl).max(1));
         let demand = Demand::Usual;
         let request = Request { wallet, amount, labels, deadline, demand };
-        let reserved = self.insist(|| self.set_aside(request));
+        let reserved = self.insist(|| self.set_aside(&request));
         self.count_refusal(wallet, amount, reserved)
     }
 
     #[inline]
-    fn set_aside(&self, request: Request) -> Result<ReservationId, Error> {
+    fn set_aside(&self, request: &Request) -> Result<ReservationId, Error> {
         let node = self.tree.node(request.wallet);
         self.expire_before_overdraft(node);
         let (id, slot) = self.tree.slots.take(request)?;
@@ -408,7 +408,7 @@ impl Ledger {
         &self,
         id: ReservationId,
         slot: &Slot,
-        request: Request,
+        request: &Request,
     ) -> Result<ReservationId, Error> {
         if let Err(refusal) = self.tree.take_path(id, slot) {
             self.tree.slots.leave(id);
@@ -421,7 +421,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn write_reserve(&self, id: ReservationId, request: Request) {
+    fn write_reserve(&self, id: ReservationId, request: &Request) {
         let record = Record::of(Kind::Reserve, request.wallet, request.amount);
         self.write(Record { reservation: id, labels: request.labels, ..record }, None);
     }
@@ -442,7 +442,7 @@ impl Ledger {
         }
         let labels = LabelsId(0);
         let (id, slot) =
-            self.tree.slots.take(Request { wallet, amount, labels, deadline: 0, demand })?;
+            self.tree.slots.take(&Request { wallet, amount, labels, deadline: 0, demand })?;
         let taken = self.tree.take_path(id, slot);
         if taken.is_ok() {
             self.book_draws(slot);
@@ -461,12 +461,22 @@ impl Ledger {
     #[inline]
     fn insist<T>(&self, attempt: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
         match attempt() {
-            Err(Error::Refused(Refusal::Short { .. })) if self.expiry.used() => {
-                self.expire();
-                attempt()
-            }
-            answer => answer,
+            Ok(done) => Ok(done),
+            Err(refused) => self.insist_again(refused, attempt),
         }
+    }
+
+    #[cold]
+    fn insist_again<T>(
+        &self,
+        refused: Error,
+        attempt: impl Fn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if matches!(refused, Error::Refused(Refusal::Short { .. })) && self.expiry.used() {
+            self.expire();
+            return attempt();
+        }
+        Err(refused)
     }
 
     /// Spenders' refusals are counted where they asked. An owner who moves money is no spender.
@@ -477,13 +487,21 @@ impl Ledger {
         amount: u64,
         answer: Result<T, Error>,
     ) -> Result<T, Error> {
-        if let Err(Error::Refused(_)) = answer {
+        match answer {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.counted(wallet, amount, error)),
+        }
+    }
+
+    #[cold]
+    fn counted(&self, wallet: WalletId, amount: u64, error: Error) -> Error {
+        if let Error::Refused(_) = error {
             let node = self.tree.node(wallet);
             node.refusals.fetch_add(1, STATISTIC);
             let more = |refused: u64| Some(refused.saturating_add(amount));
             let _ = node.refused.fetch_update(STATISTIC, STATISTIC, more);
         }
-        answer
+        error
     }
 
     // ---- settling -----------------------------------------------------------------------------

@@ -79,7 +79,7 @@ impl Tree {
             }
         }
         let request = Request { wallet, amount, labels: LabelsId(0), deadline: 0, demand };
-        let (id, slot) = self.0.slots.take(request).expect("a model has few reservations");
+        let (id, slot) = self.0.slots.take(&request).expect("a model has few reservations");
         let taken = self.0.take_path(id, slot);
         let draws = slot.draws();
         if taken.is_ok() {

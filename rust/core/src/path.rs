@@ -269,7 +269,7 @@ impl Tree {
     fn force_path(&self, wallet: WalletId, amount: u64) -> Result<(), Error> {
         let labels = crate::labels::LabelsId(0);
         let request = Request { wallet, amount, labels, deadline: 0, demand: Demand::Forced };
-        let (id, slot) = self.slots.take(request)?;
+        let (id, slot) = self.slots.take(&request)?;
         let taken = self.take_path(id, slot);
         debug_assert!(taken.is_ok(), "nothing objects to a forced charge");
         slot.advance_owned(Phase::Granted, Phase::Committed);

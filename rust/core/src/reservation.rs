@@ -405,7 +405,7 @@ impl Slots {
 
     /// A slot of one's own, undecided, with what is asked for in it.
     #[inline]
-    pub(crate) fn take(&self, request: Request) -> Result<(ReservationId, &Slot), Error> {
+    pub(crate) fn take(&self, request: &Request) -> Result<(ReservationId, &Slot), Error> {
         let index = match self.pop() {
             Some(index) => index,
             None => self.fresh()?,
@@ -544,10 +544,10 @@ mod tests {
     #[test]
     fn a_stale_id_finds_nothing() {
         let slots = Slots::new();
-        let (first, slot) = slots.take(request()).unwrap();
+        let (first, slot) = slots.take(&request()).unwrap();
         slot.advance(Phase::Undecided, Phase::Refused).unwrap();
         slots.leave(first);
-        let (second, _) = slots.take(request()).unwrap();
+        let (second, _) = slots.take(&request()).unwrap();
         assert_eq!(first.slot(), second.slot());
         assert_ne!(first, second);
         assert!(slots.join(first).is_none());
@@ -558,14 +558,14 @@ mod tests {
     #[test]
     fn a_helped_slot_is_freed_by_its_last_user() {
         let slots = Slots::new();
-        let (id, slot) = slots.take(request()).unwrap();
+        let (id, slot) = slots.take(&request()).unwrap();
         assert!(slots.join(id).is_some());
         slot.advance(Phase::Undecided, Phase::Refused).unwrap();
         slots.leave(id);
-        let (other, _) = slots.take(request()).unwrap();
+        let (other, _) = slots.take(&request()).unwrap();
         assert_ne!(id.slot(), other.slot());
         slots.leave(id);
-        let (third, _) = slots.take(request()).unwrap();
+        let (third, _) = slots.take(&request()).unwrap();
         assert_eq!(id.slot(), third.slot());
     }
 

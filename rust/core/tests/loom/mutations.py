@@ -128,15 +128,6 @@ TABLE = [
         "        while false {",
         "expired_hold_against_two_spends",
     ),
-    Mutation(
-        "a list of free slots does not know that it has changed",
-        "reservation.rs",
-        "            let next = self.at(first).next.load(PLAIN);\n"
-        "            let tag = (head >> 32).wrapping_add(1);",
-        "            let next = self.at(first).next.load(PLAIN);\n"
-        "            let tag = head >> 32;",
-        "two_reservations_from_the_free_list",
-    ),
 ]
 
 
