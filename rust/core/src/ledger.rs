@@ -527,12 +527,7 @@ impl Ledger {
             return self.commit_other(id, slot, amount, overage, blob);
         }
         settle(slot, Phase::CommittedWhole)?;
-        let record = Record {
-            aside: reserved,
-            reservation: id,
-            labels: slot.labels(),
-            ..Record::of(Kind::Commit, slot.wallet(), reserved)
-        };
+        let record = commit_record(id, slot, reserved);
         Ok(Some(self.book_charge(record, blob)))
     }
 
@@ -550,12 +545,7 @@ impl Ledger {
         let standing = slot.propose_commit(amount);
         settle(slot, Phase::Committed)?;
         // Another commit may have proposed first and lost the race to this one: its amount stands.
-        let record = Record {
-            aside: reserved,
-            reservation: id,
-            labels: slot.labels(),
-            ..Record::of(Kind::Commit, slot.wallet(), standing)
-        };
+        let record = commit_record(id, slot, standing);
         let charge = if standing > reserved {
             self.charge_overage(slot.wallet(), standing - reserved);
             self.book_charge(record, blob)
@@ -950,6 +940,16 @@ impl Ledger {
             at = node.parent.filter(|_| node.shared || node.draws());
         }
         None
+    }
+}
+
+#[inline]
+fn commit_record(id: ReservationId, slot: &Slot, amount: u64) -> Record {
+    Record {
+        aside: slot.amount(),
+        reservation: id,
+        labels: slot.labels(),
+        ..Record::of(Kind::Commit, slot.wallet(), amount)
     }
 }
 

@@ -131,10 +131,6 @@ impl Ledger {
         Ok(at.map(|id| Wallet { book: Arc::clone(&self.book), id }))
     }
 
-    fn owns(&self, wallet: &Bound<'_, Wallet>) -> bool {
-        Arc::ptr_eq(&self.book, &wallet.get().book)
-    }
-
     fn audit<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         self.open(py)?;
         // It may wait for a quiet moment, so others must be able to run.
